@@ -1,0 +1,54 @@
+# `make help` is the menu. Everything runs inside .venv; nothing is installed outside this folder.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help run test test-slow check format protos render lock clean
+
+help: ## this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+run: $(READY) ## start the whole stack: Envoy, sidecar, Valkey, image service (PORT=8000)
+	@$(BIN)/authz_service local
+
+test: $(READY) ## every test that is not marked slow
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## the tests marked slow
+	@$(BIN)/python -m pytest -m slow
+
+check: $(READY) ## lint, formatting, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## rewrite the sources in the house format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+protos: $(READY) ## compile protos/ into authz_service/wire/pb
+	@$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. \
+	  protos/authz_service/wire/pb/*.proto
+
+render: $(READY) ## render the golden Envoy configuration into envoy/
+	@$(BIN)/authz_service render --golden envoy
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	  --no-header --no-annotate --no-emit-package authz-sidecar --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove everything that make created
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find authz_service image_service tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""Authentication, tiers and exact rate limits behind Envoy's ext_authz."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Decide: plain, synchronous functions of values. No I/O, no clock, no `await`."""

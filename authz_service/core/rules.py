@@ -1,0 +1,118 @@
+"""What a compiled policy is made of: limits, tiers, routes.
+
+Values only. `policy/compile.py` builds them from a file; every stage reads them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Authentication(StrEnum):
+    """Whether a route asks for a credential."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"  # a caller without one is anonymous, by client address
+    NONE = "none"  # Envoy does not ask us at all
+
+
+class StoreFailure(StrEnum):
+    """What happens to a limited request while the counter store does not answer."""
+
+    LOCAL = "local"  # count the same windows in this process
+    ALLOW = "allow"
+    DENY = "deny"  # 503 with Retry-After
+
+
+class Period(StrEnum):
+    """A calendar period, in the quota's time zone."""
+
+    DAY = "day"
+    WEEK = "week"  # starts on Monday
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `limit` admissions in any trailing window of `window_ms` milliseconds."""
+
+    name: str
+    limit: int
+    window_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """At most `limit` admissions in one calendar period of `zone` (an IANA time zone name)."""
+
+    name: str
+    limit: int
+    period: Period
+    zone: str
+
+
+Limit = Rate | Quota
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one request takes from one limit. `cost` is at least 1 and at most the limit."""
+
+    limit: Limit
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """What a class of callers may use. `max_upload_bytes` is the size of the file itself."""
+
+    name: str
+    rate: Rate | None
+    quota: Quota | None
+    max_upload_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One protected operation: which requests it is, who may call it, what a call costs.
+
+    `paths` are exact paths or templates in which `{name}` stands for one non-empty segment.
+    `charges` holds, for each tier name, everything a request takes: computed once, read per check.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+    authentication: Authentication
+    cost: int
+    limits: tuple[Rate, ...]
+    global_limits: tuple[Rate, ...]
+    forward_limits: bool
+    on_store_failure: StoreFailure
+    charges: Mapping[str, tuple[Charge, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The protected application. `timeout_ms` bounds a whole response."""
+
+    host: str
+    port: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything the service enforces, immutable. `digest` identifies the text it came from.
+
+    The first route that matches decides, here and in Envoy.
+    """
+
+    digest: str
+    metrics_prefix: str
+    trusted_hops: int
+    body_overhead_bytes: int
+    cors_origins: tuple[str, ...]
+    upstream: Upstream
+    tiers: Mapping[str, Tier]
+    routes: tuple[Route, ...]

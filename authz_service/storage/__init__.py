@@ -1,0 +1,1 @@
+"""Count: adapters that keep counters behind one small protocol."""

@@ -1,0 +1,25 @@
+"""What every counter store promises. One conformance suite holds all of them to it."""
+
+from typing import Protocol
+
+from authz_service.core.meter import Metered
+from authz_service.core.rules import Charge
+
+
+class CounterStore(Protocol):
+    """Counts admissions per subject and limit, on the store's own clock."""
+
+    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """Take every charge from its limit, or none of them.
+
+        One call is atomic: concurrent callers, here or in other processes, together never
+        exceed a limit. A denied call changes nothing. `charges` is not empty and names each
+        limit once.
+
+        Raises:
+            StoreError: the store did not answer in time or answered nonsense. The charge may
+                then have been taken; the caller decides what the client sees.
+        """
+
+    async def close(self) -> None:
+        """Let go of every connection. Calls after this raise `StoreError`."""

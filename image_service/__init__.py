@@ -1,0 +1,1 @@
+"""The image API that the sidecar protects: limits, upscaling, jobs."""
