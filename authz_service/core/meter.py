@@ -1,8 +1,27 @@
-"""Stage 3, how much is left: the arithmetic of limits, one definition for every store."""
+"""Stage 3, how much is left: the arithmetic of limits, one definition for every store.
 
+A rate keeps a log of admissions, a quota a tally. Both are values: reading never changes them,
+taking returns the next one. The script of the Redis store says the same in Lua, and a test holds
+the two together.
+"""
+
+from bisect import bisect_right
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
 
-from authz_service.core.rules import Charge
+from authz_service.core.rules import Charge, Quota, Rate
+
+Log = tuple[int, ...]
+"""The admissions of one rate, oldest first. An entry is the millisecond of one admission."""
+
+
+class Scope(StrEnum):
+    """Where a charge was counted."""
+
+    SHARED = "shared"  # in the store that every process shares
+    LOCAL = "local"  # in this process alone, because that store did not answer
+    UNCOUNTED = "uncounted"  # nowhere: let through because that store did not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +41,116 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """The answer for all limits of one request together."""
+    """The answer for all limits of one request together. Without a count there are no readings."""
 
     admitted: bool
     readings: tuple[Reading, ...]
+    scope: Scope = Scope.SHARED
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The count of one quota. `since_ms` is the latest period start it has been counted under."""
+
+    since_ms: int
+    count: int
+
+
+Counter = TypeVar("Counter", Log, Tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[Counter]):
+    """A charge taken: what to tell, what to keep, and from when on that counts for nothing."""
+
+    reading: Reading
+    counter: Counter
+    expires_ms: int
+
+
+def read_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Reading:
+    """Look at a sliding window without charging it.
+
+    An admission at t counts in the window (now - window, now]: at t + window its place is free.
+    """
+    dead = _dead(log, rate, _log_time(log, now_ms))
+    used = len(log) - dead
+    excess = used + charge.cost - rate.limit
+    return Reading(
+        charge=charge,
+        remaining=max(0, rate.limit - used),
+        reset_ms=_leaves_ms(log[dead], rate, now_ms) if used else 0,
+        retry_after_ms=_leaves_ms(log[dead + excess - 1], rate, now_ms) if excess > 0 else 0,
+    )
+
+
+def take_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Taken[Log]:
+    """Charge a sliding window that `read_rate` found to have room."""
+    moment = _log_time(log, now_ms)
+    kept = log[_dead(log, rate, moment) :] + (moment,) * charge.cost
+    reading = Reading(
+        charge=charge,
+        remaining=rate.limit - len(kept),
+        reset_ms=_leaves_ms(kept[0], rate, now_ms),
+        retry_after_ms=0,
+    )
+    return Taken(reading=reading, counter=kept, expires_ms=moment + rate.window_ms)
+
+
+def tally_time(tally: Tally | None, now_ms: int) -> int:
+    """Return the moment whose calendar period counts.
+
+    A clock that steps back over the end of a period does not bring the old period back: the later
+    one stays in force, so no admission is forgotten and none is counted twice.
+    """
+    return now_ms if tally is None else max(now_ms, tally.since_ms)
+
+
+def read_quota(
+    charge: Charge, quota: Quota, tally: Tally | None, period: tuple[int, int], now_ms: int
+) -> Reading:
+    """Look at a quota without charging it. `period` is (start, end) around `tally_time`."""
+    start_ms, end_ms = period
+    used = _counted(tally, start_ms)
+    return Reading(
+        charge=charge,
+        remaining=max(0, quota.limit - used),
+        reset_ms=end_ms - now_ms if used else 0,
+        retry_after_ms=end_ms - now_ms if used + charge.cost > quota.limit else 0,
+    )
+
+
+def take_quota(
+    charge: Charge, quota: Quota, tally: Tally | None, period: tuple[int, int], now_ms: int
+) -> Taken[Tally]:
+    """Charge a quota that `read_quota` found to have room."""
+    start_ms, end_ms = period
+    count = _counted(tally, start_ms) + charge.cost
+    since_ms = start_ms if tally is None else max(start_ms, tally.since_ms)
+    reading = Reading(
+        charge=charge,
+        remaining=quota.limit - count,
+        reset_ms=end_ms - now_ms,
+        retry_after_ms=0,
+    )
+    return Taken(reading=reading, counter=Tally(since_ms, count), expires_ms=end_ms)
+
+
+def _log_time(log: Log, now_ms: int) -> int:
+    """Return the time of this log, which a clock stepping back does not move back."""
+    return max(now_ms, log[-1]) if log else now_ms
+
+
+def _dead(log: Log, rate: Rate, moment_ms: int) -> int:
+    """Return how many of the oldest admissions have left the window."""
+    return bisect_right(log, moment_ms - rate.window_ms)
+
+
+def _leaves_ms(admission_ms: int, rate: Rate, now_ms: int) -> int:
+    """Return how long the clock of the store takes until an admission leaves the window."""
+    return admission_ms + rate.window_ms - now_ms
+
+
+def _counted(tally: Tally | None, start_ms: int) -> int:
+    """Return what a tally still counts in the period that began at `start_ms`."""
+    return tally.count if tally is not None and tally.since_ms >= start_ms else 0

@@ -1,0 +1,201 @@
+-- Take every charge of one request from its counter, or none of them.
+--
+-- Why a script: the limits must be read and charged with nothing in between, on one clock. A
+-- transaction cannot decide on what it read, and the clocks of the callers differ.
+--
+-- KEYS     one counter a charge, all in one hash slot.
+-- ARGV     for each key in turn, times in milliseconds:
+--            'rate',  cost, limit, window
+--            'quota', cost, limit, then the starts of the previous, the current and the next
+--                     period and the end of the next one (epoch)
+-- Returns  integers, times in milliseconds from now:
+--            {1, remaining, reset, retry, ...}  admitted; three for each key, after the charge
+--            {0, remaining, reset, retry, ...}  denied; nothing was written
+--            {2, moment, ...}                   a quota's moment lies outside its boundaries: send
+--                                               the boundaries around it; 0 for a rate
+--
+-- A rate is stored as the epoch of its oldest admission when last rewritten (8 bytes) and then
+-- 4 bytes for each admission: milliseconds since that epoch, oldest first. A quota is stored as the
+-- latest period start it was counted under and a count (8 bytes each). All numbers little-endian.
+--
+-- A counter's time never runs backwards: it is the later of the clock and what the counter holds.
+-- Waits are told on the clock. `authz_service/core/meter.py` says the same in Python.
+
+local ADMITTED, DENIED, STALE = 1, 0, 2
+local EPOCH_BYTES, ENTRY_BYTES = 8, 4
+local LARGEST_OFFSET = 4294967295
+-- Dead entries stay until they are as many as the limit and this many more, so that cutting them
+-- off costs little an admission and a log never holds more than twice its limit and this.
+local SPARE_ENTRIES = 16
+
+local unpack_number, pack_number = struct.unpack, struct.pack
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function entry(log, index)
+  return unpack_number('<I4', log, EPOCH_BYTES + index * ENTRY_BYTES + 1)
+end
+
+-- The number of entries that are not later than `cut`.
+local function count_until(log, length, cut)
+  local low, high = 0, length
+  if entry(log, 0) > cut then
+    return 0
+  end
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if entry(log, middle) <= cut then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+local function read_rate(key, cost, limit, window)
+  local log = redis.call('GET', key)
+  if not log then
+    return {
+      cost = cost,
+      limit = limit,
+      window = window,
+      moment = now,
+      used = 0,
+      remaining = limit,
+      reset = 0,
+      retry = 0,
+    }
+  end
+  local epoch = unpack_number('<I8', log)
+  local length = (#log - EPOCH_BYTES) / ENTRY_BYTES
+  local moment = math.max(now, epoch + entry(log, length - 1))
+  local dead = count_until(log, length, moment - window - epoch)
+  local used = length - dead
+  local excess = used + cost - limit
+  local wait = epoch + window - now -- from an entry to the time until it leaves the window
+  return {
+    cost = cost,
+    limit = limit,
+    window = window,
+    moment = moment,
+    log = log,
+    epoch = epoch,
+    dead = dead,
+    used = used,
+    remaining = math.max(0, limit - used),
+    reset = used > 0 and wait + entry(log, dead) or 0,
+    retry = excess > 0 and wait + entry(log, dead + excess - 1) or 0,
+  }
+end
+
+local function rewrite_rate(key, rate)
+  local epoch, kept = rate.moment, {}
+  if rate.used > 0 then
+    epoch = rate.epoch + entry(rate.log, rate.dead)
+  end
+  for index = 1, rate.used do
+    local admission = rate.epoch + entry(rate.log, rate.dead + index - 1)
+    kept[index] = pack_number('<I4', admission - epoch)
+  end
+  local added = string.rep(pack_number('<I4', rate.moment - epoch), rate.cost)
+  local log = pack_number('<I8', epoch) .. table.concat(kept) .. added
+  redis.call('SET', key, log, 'PXAT', rate.moment + rate.window)
+end
+
+local function take_rate(key, rate)
+  local offset = rate.log and rate.moment - rate.epoch
+  if not offset or offset > LARGEST_OFFSET or rate.dead >= rate.limit + SPARE_ENTRIES then
+    rewrite_rate(key, rate)
+  else
+    redis.call('APPEND', key, string.rep(pack_number('<I4', offset), rate.cost))
+    redis.call('PEXPIREAT', key, rate.moment + rate.window)
+  end
+  if rate.used == 0 then
+    rate.reset = rate.moment + rate.window - now
+  end
+end
+
+-- `first` is where the four boundaries stand in ARGV. Without `stop` the moment is outside them.
+local function read_quota(key, cost, limit, first)
+  local value = redis.call('GET', key)
+  local since, used = 0, 0
+  if value then
+    since, used = unpack_number('<I8I8', value)
+  end
+  local moment = math.max(now, since)
+  local start, stop = tonumber(ARGV[first]), nil
+  if moment < start then
+    return {moment = moment}
+  end
+  for index = first + 1, first + 3 do
+    stop = tonumber(ARGV[index])
+    if moment < stop then
+      break
+    end
+    start, stop = stop, nil
+  end
+  if not stop then
+    return {moment = moment}
+  end
+  if since < start then
+    since, used = start, 0
+  end
+  return {
+    cost = cost,
+    moment = moment,
+    since = since,
+    stop = stop,
+    used = used,
+    remaining = math.max(0, limit - used),
+    reset = used > 0 and stop - now or 0,
+    retry = used + cost > limit and stop - now or 0,
+  }
+end
+
+local function take_quota(key, quota)
+  local value = pack_number('<I8I8', quota.since, quota.used + quota.cost)
+  redis.call('SET', key, value, 'PXAT', quota.stop)
+  quota.reset = quota.stop - now
+end
+
+local counters, status, argument = {}, ADMITTED, 1
+for index, key in ipairs(KEYS) do
+  local cost, limit = tonumber(ARGV[argument + 1]), tonumber(ARGV[argument + 2])
+  local counter
+  if ARGV[argument] == 'rate' then
+    counter = read_rate(key, cost, limit, tonumber(ARGV[argument + 3]))
+    argument = argument + 4
+  else
+    counter = read_quota(key, cost, limit, argument + 3)
+    argument = argument + 7
+  end
+  counters[index] = counter
+  if not counter.retry then
+    status = STALE
+  elseif counter.retry > 0 and status ~= STALE then
+    status = DENIED
+  end
+end
+
+local answer = {status}
+if status == STALE then
+  for index, counter in ipairs(counters) do
+    answer[index + 1] = counter.window and 0 or counter.moment
+  end
+  return answer
+end
+
+for index, counter in ipairs(counters) do
+  if status == ADMITTED then
+    if counter.window then
+      take_rate(KEYS[index], counter)
+    else
+      take_quota(KEYS[index], counter)
+    end
+    counter.remaining = counter.remaining - counter.cost
+  end
+  local at = index * 3
+  answer[at - 1], answer[at], answer[at + 1] = counter.remaining, counter.reset, counter.retry
+end
+return answer
