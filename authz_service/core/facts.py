@@ -1,0 +1,21 @@
+"""What we know about one request: Envoy's attributes as plain values, nothing judged yet."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One request as Envoy describes it. Anything Envoy left out is empty.
+
+    Credential headers hold every value the client sent, as bytes, so that doubled headers stay
+    visible. `client_address` is `x-envoy-external-address`: the only address Envoy vouches for.
+    """
+
+    method: str
+    path: str
+    query: str
+    route_hint: str
+    request_id: str
+    client_address: str
+    api_keys: tuple[bytes, ...] = field(repr=False)
+    authorizations: tuple[bytes, ...] = field(repr=False)

@@ -1,0 +1,25 @@
+"""Who is calling, once that is known."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How a caller proved who they are."""
+
+    API_KEY = "api_key"
+    JWT = "jwt"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A caller. `subject` carries our own prefix (`key:`, `jwt:`, `anon:`): it cannot be forged.
+
+    Counters belong to the subject, so two keys of one subject share their limits.
+    """
+
+    subject: str
+    tier: str
+    method: Method
+    key_id: str = ""

@@ -1,0 +1,1 @@
+"""Look up who: the keys we know."""
