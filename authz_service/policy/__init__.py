@@ -1,0 +1,1 @@
+"""Compile: a policy file to immutable rules."""

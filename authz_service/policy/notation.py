@@ -1,0 +1,125 @@
+"""The little languages inside a policy: rates, quotas, sizes, durations, addresses, paths.
+
+Each function reads one of them and raises ValueError with a sentence that says how to write it.
+"""
+
+import re
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from authz_service.core.rules import Period
+
+MAX_ADMISSIONS = 1_000
+MAX_WINDOW_MS = 31 * 24 * 3_600_000
+
+_UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+_SHORT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SIZE_UNITS = {"B": 1, "KB": 1 << 10, "KiB": 1 << 10, "MB": 1 << 20, "MiB": 1 << 20}
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_METRIC_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_RATE_EACH = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
+_RATE_PER = re.compile(r"([0-9]{1,9}) per ([0-9]{1,6})(s|m|h|d)")
+_QUOTA = re.compile(r"([0-9]{1,12})/(day|week|month)")
+_SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|KiB|MB|MiB)")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[a-z][a-z0-9_]*\}")
+
+
+def name(text: str) -> str:
+    """A name that stands in headers, labels and keys."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("is no name; write lower-case letters, digits and -, at most 63")
+    return text
+
+
+def metric_prefix(text: str) -> str:
+    """The first part of a metric's name (Prometheus data model)."""
+    if not _METRIC_PREFIX.fullmatch(text):
+        raise ValueError("is no metric prefix; write lower-case letters, digits and _, at most 31")
+    return text
+
+
+def time_zone(text: str) -> str:
+    """An IANA time zone, such as `Europe/Berlin`."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone; write UTC or an IANA name like Europe/Berlin") from None
+    return text
+
+
+def rate(text: str) -> tuple[str, int, int]:
+    """`10/minute` or `5 per 10s`: the limit's name, its admissions, its window in milliseconds."""
+    if each := _RATE_EACH.fullmatch(text):
+        # A sliding day is not a calendar day, and both may stand side by side.
+        name = "per-24h" if each[2] == "day" else f"per-{each[2]}"
+        return _rate(name, int(each[1]), _UNIT_MS[each[2]])
+    if per := _RATE_PER.fullmatch(text):
+        return _rate(f"per-{per[2]}{per[3]}", int(per[1]), int(per[2]) * _SHORT_MS[per[3]])
+    raise ValueError("is no rate; write 10/minute or 5 per 10s")
+
+
+def _rate(name: str, limit: int, window_ms: int) -> tuple[str, int, int]:
+    if not 1 <= limit <= MAX_ADMISSIONS:
+        raise ValueError(f"must admit 1 to {MAX_ADMISSIONS:,} in its window; use a quota for more")
+    if not 1 <= window_ms <= MAX_WINDOW_MS:
+        raise ValueError("must have a window of 1 second to 31 days; use a quota for longer")
+    return name, limit, window_ms
+
+
+def quota(text: str) -> tuple[int, Period]:
+    """`500/day`: the admissions of one calendar period, and the period."""
+    found = _QUOTA.fullmatch(text)
+    if not found:
+        raise ValueError("is no quota; write 500/day, 500/week or 500/month")
+    if int(found[1]) < 1:
+        raise ValueError("must admit at least 1")
+    return int(found[1]), Period(found[2])
+
+
+def size(text: str) -> int:
+    """`2MB` in bytes. 1 MB is 1,048,576 bytes, as it is for people who upload files."""
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError("is no size; write 64KiB or 5MB")
+    return int(found[1]) * _SIZE_UNITS[found[2]]
+
+
+def duration(text: str) -> int:
+    """`60s` in milliseconds."""
+    found = _DURATION.fullmatch(text)
+    if not found or int(found[1]) < 1:
+        raise ValueError("is no duration; write 250ms, 60s, 5m or 1h")
+    return int(found[1]) * _SHORT_MS[found[2]]
+
+
+def address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:8080`, `[::1]:8080` or `app:8080`: host and port."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65_535:  # noqa: PLR2004
+        raise ValueError("is no address; write HOST:PORT")
+    return host, int(port)
+
+
+def origin(text: str) -> str:
+    """`https://app.example.com`, exactly as a browser sends it (RFC 6454 section 6.2)."""
+    parts = urlsplit(text)
+    is_origin = parts.scheme in {"http", "https"} and parts.netloc
+    if not is_origin or text != f"{parts.scheme}://{parts.netloc}".lower() or "*" in text:
+        raise ValueError("is no origin; write https://app.example.com without path or wildcard")
+    return text
+
+
+def path(text: str) -> str:
+    """`/jobs/{job_id}`: an exact path, or a template whose placeholders are whole segments."""
+    root, *segments = text.split("/")
+    if root or not segments or not (text == "/" or all(map(_is_segment, segments))):
+        raise ValueError("is no path; write /jobs or /jobs/{job_id}, without query, // or ..")
+    return text
+
+
+def _is_segment(text: str) -> bool:
+    # Envoy resolves dot segments before it matches, so a path with one would never match.
+    return text not in {".", ".."} and _SEGMENT.fullmatch(text) is not None

@@ -1,0 +1,160 @@
+"""YAML text to plain data that remembers the line of every value.
+
+Stricter than YAML: no aliases, no tags, no duplicate keys; keys are strings. A policy that
+means something else than it seems to say is worse than none.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+from authz_service.policy.problem import Problem, Rule
+
+Path = tuple[str | int, ...]
+
+MAX_DEPTH = 20
+
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_PLAIN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
+)
+
+
+@dataclass(slots=True)
+class Document:
+    """One parsed file: its data, and on which line each part of it stands."""
+
+    file: str
+    data: object = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, rule: Rule, path: Path, message: str) -> None:
+        """Note a broken rule at `path`."""
+        self.problems.append(Problem(self.file, self.line(path), spell(path), message, rule))
+
+    def line(self, path: Path) -> int:
+        """The line of `path`, or of the nearest thing around it that the file does hold."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def value(self, path: Path) -> object:
+        """What the file says at `path`, or None."""
+        found: Any = self.data
+        try:
+            for part in path:
+                found = found[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return cast("object", found)
+
+
+def spell(path: Path) -> str:
+    """A path as people write it: `routes[2].match.path`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
+    """Parse one policy file. What is wrong stands in the document's `problems`.
+
+    A value that is exactly `${NAME}` is taken from `environment`, as JSON where it is JSON; a
+    variable that is not set leaves its key out, so that the default applies.
+    """
+    document = Document(file)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = mark.line + 1 if mark else 1
+        message = f"is not valid YAML: {error.problem}"
+        document.problems.append(Problem(file, line, "", message, Rule.YAML))
+    except (yaml.YAMLError, ValueError):
+        document.report(Rule.YAML, (), "is not valid YAML: it holds a character YAML forbids")
+    except RecursionError:
+        document.report(Rule.YAML_DEPTH, (), f"nests deeper than {MAX_DEPTH} levels")
+    else:
+        document.data = _Reader(document, environment).read(root, ()) if root else {}
+    return document
+
+
+_ABSENT = object()
+
+
+class _Reader:
+    """Walks the node tree once."""
+
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+        self._document = document
+        self._environment = environment
+        self._seen: set[int] = set()
+
+    def read(self, node: yaml.Node, path: Path) -> object:
+        self._document.lines[path] = node.start_mark.line + 1
+        if id(node) in self._seen:
+            return self._refuse(Rule.YAML_ALIAS, path, "is an alias; write the value out")
+        self._seen.add(id(node))
+        if len(path) > MAX_DEPTH:
+            return self._refuse(Rule.YAML_DEPTH, path, f"nests deeper than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(child, (*path, place)) for place, child in enumerate(node.value)]
+        return self._scalar(cast("yaml.ScalarNode", node), path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, path)
+            if key is None:
+                continue
+            if key in found:
+                self._document.lines[*path, key] = key_node.start_mark.line + 1
+                self._refuse(Rule.YAML_DUPLICATE_KEY, (*path, key), "stands here twice")
+                continue
+            value = self.read(value_node, (*path, key))
+            if value is not _ABSENT:
+                found[key] = value
+        return found
+
+    def _key(self, node: yaml.Node, path: Path) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
+            return str(node.value)
+        shown = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a collection"
+        self._refuse(Rule.YAML_KEY, path, f"has the key {shown}, which is not a string; quote it")
+        return None
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> object:
+        if node.tag not in _PLAIN_TAGS:
+            return self._refuse(
+                Rule.YAML_TAG, path, f"{node.value!r} is no string, number or boolean; quote it"
+            )
+        try:
+            value = yaml.SafeLoader("").construct_object(node)
+        except ValueError:
+            return self._refuse(Rule.YAML_TAG, path, f"{node.value!r} is no number; quote it")
+        if isinstance(value, str) and (variable := _VARIABLE.fullmatch(value)):
+            return self._substitute(variable[1], path)
+        return value
+
+    def _substitute(self, name: str, path: Path) -> object:
+        text = self._environment.get(name)
+        if not text:
+            return _ABSENT
+        if text[0] not in "[{":
+            return text
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return self._refuse(Rule.VARIABLE, path, f"${{{name}}} is not valid JSON")
+
+    def _refuse(self, rule: Rule, path: Path, message: str) -> object:
+        self._document.report(rule, path, message)
+        return _ABSENT

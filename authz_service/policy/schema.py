@@ -1,0 +1,126 @@
+"""The shape of a policy file. What spans several values is checked in `compile`."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from authz_service.core.rules import Period
+from authz_service.policy import notation
+
+
+def _notation(read: Callable[[str], Any], example: str) -> tuple[PlainValidator, WithJsonSchema]:
+    """A string with a notation of its own, read by `read`."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a string such as {example}")  # noqa: TRY004 - pydantic's way
+        return read(value)
+
+    return PlainValidator(validate), WithJsonSchema({"type": "string", "examples": [example]})
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, *_notation(notation.name, "per-caller")]
+RateText = Annotated[tuple[str, int, int], *_notation(notation.rate, "10/minute")]
+QuotaText = Annotated[tuple[int, Period], *_notation(notation.quota, "500/day")]
+Size = Annotated[int, *_notation(notation.size, "5MB")]
+Duration = Annotated[int, *_notation(notation.duration, "60s")]
+Address = Annotated[tuple[str, int], *_notation(notation.address, "127.0.0.1:8080")]
+Origin = Annotated[str, *_notation(notation.origin, "https://app.example.com")]
+PathText = Annotated[str, *_notation(notation.path, "/jobs/{job_id}")]
+Zone = Annotated[str, *_notation(notation.time_zone, "UTC")]
+MetricPrefix = Annotated[str, *_notation(notation.metric_prefix, "imagen")]
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+AuthenticationText = Literal["required", "optional", "none"]
+StoreFailureText = Literal["local", "allow", "deny"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TierPart(_Part):
+    """What a class of callers may use."""
+
+    rate: RateText | None = Field(default=None, description="Requests in any trailing window.")
+    quota: QuotaText | None = Field(default=None, description="Requests in a calendar period.")
+    max_upload: Size = Field(description="The largest file.")
+
+
+class RouteLimitPart(_Part):
+    """A limit of a route. Routes that name the same limit share it."""
+
+    name: Name
+    rate: RateText
+
+
+class MatchPart(_Part):
+    """Which requests a route is."""
+
+    method: Annotated[list[HttpMethod], BeforeValidator(_as_list, str | list[HttpMethod])] = Field(
+        min_length=1
+    )
+    path: Annotated[list[PathText], BeforeValidator(_as_list, str | list[PathText])] = Field(
+        min_length=1
+    )
+
+
+class RoutePart(_Part):
+    """One protected operation."""
+
+    name: Name
+    match: MatchPart
+    authentication: AuthenticationText | None = None
+    cost: int | None = Field(
+        default=None, ge=0, le=notation.MAX_ADMISSIONS, description="Taken from rate and quota."
+    )
+    limits: list[RouteLimitPart] = Field(default=[], description="Per caller; each counts 1.")
+    global_limits: list[RouteLimitPart] = Field(default=[], description="Over all callers.")
+    forward_limits: bool = Field(default=False, description="Tell the application what is left.")
+    on_store_failure: StoreFailureText | None = None
+
+
+class DefaultsPart(_Part):
+    """What a route is unless it says otherwise."""
+
+    authentication: AuthenticationText = "required"
+    on_store_failure: StoreFailureText = "local"
+    shadow: bool = False
+
+
+class UpstreamPart(_Part):
+    """The protected application."""
+
+    address: Address
+    timeout: Duration = Field(default=60_000, description="For a whole response.")
+
+
+class CorsPart(_Part):
+    """Which web pages may call."""
+
+    origins: list[Origin] = []
+
+
+class PolicyFile(_Part):
+    """A whole policy."""
+
+    version: Literal[1]
+    include: list[str] = Field(default=[], description="Files with more tiers and routes.")
+    metrics_prefix: MetricPrefix = "authz"
+    trusted_hops: int = Field(
+        default=0, ge=0, le=10, description="Proxies in front of Envoy that append to XFF."
+    )
+    quota_time_zone: Zone = "UTC"
+    body_overhead: Size = Field(
+        default=64 << 10, description="How much larger than its file a request body may be."
+    )
+    cors: CorsPart = CorsPart()
+    tiers: dict[Name, TierPart] = Field(min_length=1)
+    jwt: list[object] = []
+    upstream: UpstreamPart
+    defaults: DefaultsPart = DefaultsPart()
+    routes: list[RoutePart] = Field(min_length=1)

@@ -1,0 +1,43 @@
+"""Where policy text comes from: a file, and the fragments it includes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from authz_service.core.rules import Policy
+from authz_service.errors import ConfigurationError
+from authz_service.policy.compile import compile_policy
+from authz_service.policy.merge import Merged
+from authz_service.policy.parse import Document, parse
+from authz_service.policy.problem import Rule
+
+
+def load_policy(file: Path, environment: Mapping[str, str]) -> Policy:
+    """The policy in `file`. `environment` fills its `${NAME}` values.
+
+    Raises:
+        ConfigurationError: with every problem of the file and its fragments.
+    """
+    try:
+        main = parse(_read(file), file=str(file), environment=environment)
+    except OSError as error:
+        raise ConfigurationError([f"{file}: cannot be read: {error.strerror}"]) from error
+    fragments = list(_fragments(main, file.parent, environment))
+    return compile_policy(Merged(main, fragments))
+
+
+def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> Iterator[Document]:
+    names = main.value(("include",))
+    for place, name in enumerate(names if isinstance(names, list) else []):
+        try:
+            text = _read(folder / str(name))
+        except OSError as error:
+            main.report(
+                Rule.INCLUDE, ("include", place), f"{name!r} cannot be read: {error.strerror}"
+            )
+        else:
+            yield parse(text, file=str(folder / str(name)), environment=environment)
+
+
+def _read(file: Path) -> str:
+    # Bytes that are no UTF-8 become a character YAML forbids, and are reported as such.
+    return file.read_bytes().decode("utf-8", errors="surrogateescape")
