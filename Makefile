@@ -43,7 +43,8 @@ protos: $(READY) ## compile protos/ into authz_service/wire/pb
 	  protos/authz_service/wire/pb/*.proto
 
 render: $(READY) ## render the golden Envoy configuration into envoy/
-	@$(BIN)/authz_service render --golden envoy
+	@AUTHZ_POLICY_FILE=image_service/policy.yaml AUTHZ_RUN_DIR=/run/authz CORS_ORIGINS= \
+	  $(BIN)/authz_service render envoy
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \

@@ -1,0 +1,219 @@
+"""The command line: parse, call, print, exit code. Every setting is a flag too, secrets aside.
+
+Exit codes: 0 done, 1 could not run or keep running, 2 the configuration or the call is wrong.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
+
+import uvloop
+from pydantic import SecretStr
+
+from authz_service import __version__
+from authz_service.errors import AuthzServiceError, ConfigurationError
+from authz_service.local.console import Console
+from authz_service.local.stack import run_stack
+from authz_service.observe.logging import configure_logging
+from authz_service.policy.schema import PolicyFile
+from authz_service.policy.sources import load_policy
+from authz_service.serve import serve, write_envoy_files
+from authz_service.settings import Settings, load_settings
+from authz_service.transports.probe import is_serving
+
+# argparse has no public name for what `add_subparsers` returns.
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+_DONE, _FAILED, _WRONG = 0, 1, 2
+_EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return _WRONG
+    except AuthzServiceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="authz_service",
+        description="Authentication, tiers and exact rate limits behind Envoy.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_local(commands)
+    _add_check_policy(commands)
+    _add_policy_schema(commands)
+    _add_render(commands)
+    _add_healthcheck(commands)
+    return parser
+
+
+def _add_serve(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "serve",
+        help="answer Envoy's checks",
+        description="Write Envoy's configuration into the run folder and answer its checks.",
+        epilog="API_KEYS and REDIS_URL hold secrets and are read from the environment only.",
+    )
+    _add_settings(command)
+    command.set_defaults(run=_serve)
+
+
+def _add_local(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "local",
+        help="run the whole stack on this machine",
+        description="Run Valkey, the sidecar, the image service and Envoy on loopback ports.",
+        epilog="Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT (0: a free one),"
+        " AUTHZ_POLICY_FILE, AUTHZ_GRPC_SERVER, API_KEYS, CORS_ORIGINS.",
+    )
+    command.add_argument("--port", help="the public port (PORT, 8000)")
+    command.add_argument("--policy", help="the policy (AUTHZ_POLICY_FILE, the image service's)")
+    command.set_defaults(run=_local)
+
+
+def _add_check_policy(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "check-policy",
+        help="read a policy as the server does, and say what is wrong",
+        description="Exit code 0 and a summary, or 2 and every problem with its line.",
+    )
+    command.add_argument("policy", type=Path)
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.set_defaults(run=_check_policy)
+
+
+def _add_policy_schema(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "policy-schema", help="print the JSON Schema of policy files, for editors"
+    )
+    command.set_defaults(run=_policy_schema)
+
+
+def _add_render(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "render",
+        help="write Envoy's configuration and exit",
+        description="Write the files that `serve` would write, into another folder.",
+    )
+    command.add_argument("folder", type=Path)
+    _add_settings(command)
+    command.set_defaults(run=_render)
+
+
+def _add_healthcheck(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "healthcheck",
+        help="ask a running worker for its health",
+        description="Exit code 0 if it serves, 1 if not.",
+    )
+    command.add_argument("address", help="unix:PATH or HOST:PORT")
+    command.set_defaults(run=_healthcheck)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """A flag for every setting. Secrets have none: arguments show in process lists."""
+    for name, field in Settings.model_fields.items():
+        if field.annotation is SecretStr:
+            continue
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"setting:{field.alias}",
+            metavar="VALUE",
+            help=f"{field.description} ({field.alias})".replace("%", "%%"),
+        )
+
+
+def _environment(parsed: argparse.Namespace) -> dict[str, str]:
+    """The environment, with flags over variables."""
+    prefix = "setting:"
+    flags = {
+        name.removeprefix(prefix): value
+        for name, value in vars(parsed).items()
+        if name.startswith(prefix) and value is not None
+    }
+    return {**os.environ, **flags}
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    environment = _environment(parsed)
+    settings = load_settings(environment)
+    configure_logging(debug=settings.debug)
+    uvloop.run(serve(settings, environment))
+    return _DONE
+
+
+def _local(parsed: argparse.Namespace) -> int:
+    environment = dict(os.environ)
+    if parsed.port is not None:
+        environment["PORT"] = parsed.port
+    policy = parsed.policy or environment.get("AUTHZ_POLICY_FILE") or _image_service_policy()
+    asyncio.run(
+        run_stack(policy_file=Path(policy), environment=environment, console=Console(sys.stdout))
+    )
+    return _DONE
+
+
+def _image_service_policy() -> str:
+    """The policy that lies beside the application, found without importing it."""
+    found = find_spec("image_service")
+    if found is None or found.origin is None:
+        raise ConfigurationError(["AUTHZ_POLICY_FILE: is required"])
+    return str(Path(found.origin).with_name("policy.yaml"))
+
+
+def _check_policy(parsed: argparse.Namespace) -> int:
+    try:
+        policy = load_policy(parsed.policy, os.environ)
+    except ConfigurationError as error:
+        if not parsed.json:
+            raise
+        print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
+        return _WRONG
+    names = [route.name for route in policy.routes]
+    if parsed.json:
+        result = {"ok": True, "digest": policy.digest, "tiers": [*policy.tiers], "routes": names}
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"{parsed.policy} is right: {len(policy.tiers)} tiers, {len(names)} routes.")
+    return _DONE
+
+
+def _policy_schema(_: argparse.Namespace) -> int:
+    print(json.dumps(PolicyFile.model_json_schema(), indent=2))
+    return _DONE
+
+
+def _render(parsed: argparse.Namespace) -> int:
+    environment = _environment(parsed)
+    settings = load_settings(environment)
+    policy = load_policy(settings.policy_file, environment)
+    for file in write_envoy_files(policy, settings, folder=parsed.folder):
+        print(file)
+    return _DONE
+
+
+def _healthcheck(parsed: argparse.Namespace) -> int:
+    if asyncio.run(is_serving(parsed.address)):
+        print("serving")
+        return _DONE
+    print(f"error: nothing at {parsed.address} serves checks", file=sys.stderr)
+    return _FAILED

@@ -1,0 +1,104 @@
+"""What the stack is made of: the command of each part, and the question that it must answer."""
+
+import json
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from authz_service.envoyconf.command import command as envoy_command
+from authz_service.envoyconf.model import BOOTSTRAP_FILE
+from authz_service.local import binaries
+from authz_service.local.console import LOCAL_KEYS
+from authz_service.local.ports import LOOPBACK
+from authz_service.local.probes import http_ok, valkey_ok
+from authz_service.local.process import Part
+from authz_service.transports.probe import is_serving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where everything of one stack is."""
+
+    run_dir: Path
+    policy_file: Path
+    public_port: int
+    scrape_port: int
+    app_port: int
+    environment: Mapping[str, str]
+
+    @property
+    def valkey_socket(self) -> Path:
+        """Where the counters live."""
+        return self.run_dir / "valkey.sock"
+
+    @property
+    def authz_socket(self) -> Path:
+        """Where Envoy asks."""
+        return self.run_dir / "authz-0.sock"
+
+
+def valkey(layout: Layout) -> Part:
+    """The counter store: in memory only, on a Unix socket only."""
+    return Part(
+        name="Valkey",
+        command=(
+            str(binaries.valkey()),
+            *("--port", "0"),
+            *("--unixsocket", str(layout.valkey_socket)),
+            *("--unixsocketperm", "700"),
+            *("--save", ""),
+            *("--appendonly", "no"),
+            *("--dir", str(layout.run_dir)),
+            *("--loglevel", "warning"),
+        ),
+        ready=lambda: valkey_ok(layout.valkey_socket),
+        environment=layout.environment,
+    )
+
+
+def authz(layout: Layout) -> Part:
+    """The sidecar. It also writes the configuration that Envoy starts from."""
+    address = f"unix:{layout.authz_socket}"
+    return Part(
+        name="authz_service",
+        command=(sys.executable, "-m", "authz_service", "serve"),
+        ready=lambda: is_serving(address),
+        environment={
+            "API_KEYS": json.dumps(LOCAL_KEYS),
+            **layout.environment,
+            "AUTHZ_POLICY_FILE": str(layout.policy_file),
+            "AUTHZ_RUN_DIR": str(layout.run_dir),
+            "AUTHZ_GRPC_LISTEN": address,
+            "AUTHZ_PUBLIC_HOST": LOOPBACK,
+            "PORT": str(layout.public_port),
+            "AUTHZ_SCRAPE_HOST": LOOPBACK,
+            "AUTHZ_SCRAPE_PORT": str(layout.scrape_port),
+            "AUTHZ_UPSTREAM": f"{LOOPBACK}:{layout.app_port}",
+            "REDIS_URL": f"unix://{layout.valkey_socket}",
+        },
+    )
+
+
+def image_service(layout: Layout) -> Part:
+    """The protected application."""
+    return Part(
+        name="image_service",
+        command=(sys.executable, "-m", "image_service", "serve"),
+        ready=lambda: http_ok(layout.app_port, "/readyz"),
+        environment={**layout.environment, "IMAGE_LISTEN": f"{LOOPBACK}:{layout.app_port}"},
+        stop_timeout_s=35.0,
+    )
+
+
+def envoy(layout: Layout) -> Part:
+    """The public door. Its standard output is the access log."""
+    bootstrap = layout.run_dir / BOOTSTRAP_FILE
+    return Part(
+        name="Envoy",
+        command=envoy_command(str(binaries.envoy()), bootstrap),
+        ready=lambda: http_ok(layout.scrape_port, "/ready"),
+        environment=layout.environment,
+        stdout=PIPE,
+    )

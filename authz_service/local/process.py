@@ -1,0 +1,111 @@
+"""One child process of the stack: started so that it cannot outlive us, stopped politely."""
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from authz_service.errors import StackError
+
+_PR_SET_PDEATHSIG = 1
+_PROBE_INTERVAL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What to run, and how to tell that it is ready. `ready` never raises and never hangs."""
+
+    name: str
+    command: Sequence[str]
+    ready: Callable[[], Awaitable[bool]]
+    environment: Mapping[str, str]
+    stdout: int | None = None
+    stop_timeout_s: float = 5.0
+
+
+class RunningPart:
+    """A started part."""
+
+    def __init__(self, part: Part, process: asyncio.subprocess.Process) -> None:
+        self.name = part.name
+        self.pid = process.pid
+        self._part = part
+        self._process = process
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None:
+        """What the part prints, where it was asked for."""
+        return self._process.stdout
+
+    async def fail_when_dead(self) -> None:
+        """Wait for the end of the process.
+
+        Raises:
+            StackError: always, and saying how it ended.
+        """
+        code = await self._process.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        raise StackError(f"{self.name} {how}")
+
+    async def until_ready(self, timeout_s: float) -> None:
+        """Wait until the part answers.
+
+        Raises:
+            StackError: it died first, or took too long.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await self._part.ready():
+                    if self._process.returncode is not None:
+                        await self.fail_when_dead()
+                    await asyncio.sleep(_PROBE_INTERVAL_S)
+        except TimeoutError:
+            raise StackError(f"{self.name} is not ready after {timeout_s:.0f} s") from None
+
+    async def stop(self) -> None:
+        """Ask the process to end, and insist after its time to stop."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(self._part.stop_timeout_s):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+
+async def start(part: Part) -> RunningPart:
+    """Start a part in a session of its own, so that Ctrl-C reaches us alone.
+
+    Must run in the main thread: the kernel ties a child to the thread that forked it.
+
+    Raises:
+        StackError: the program is missing or cannot be run.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *part.command,
+            env=dict(part.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=part.stdout,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),
+        )
+    except OSError as error:
+        raise StackError(f"{part.name} cannot be started: {error}") from error
+    return RunningPart(part, process)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux: have the kernel end the child when we end, even by SIGKILL (prctl(2))."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)  # loaded before the fork: the child must not allocate much
+
+    def in_child() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return in_child

@@ -1,0 +1,65 @@
+"""Log lines: JSON as Cloud Logging reads it, or readable ones on a terminal."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+_SEVERITIES = {"warn": "WARNING", "exception": "ERROR"}
+
+
+def configure_logging(*, debug: bool, stream: TextIO = sys.stderr) -> None:
+    """Send every log line of this process to `stream`, one a line.
+
+    Lines are readable with `debug` or on a terminal, else JSON.
+    """
+    readable = debug or stream.isatty()
+    structlog.configure(
+        processors=_processors(readable=readable, colors=stream.isatty()),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if debug else logging.INFO
+        ),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _processors(*, readable: bool, colors: bool) -> list[Processor]:
+    shared: list[Processor] = [structlog.contextvars.merge_contextvars]
+    if readable:
+        return [
+            *shared,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=colors, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    return [
+        *shared,
+        _severity,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        _cloud_logging_order,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _severity(_logger: object, method: str, event: EventDict) -> EventDict:
+    """Cloud Logging's name for the level (LogSeverity)."""
+    event["severity"] = _SEVERITIES.get(method, method.upper())
+    return event
+
+
+def _cloud_logging_order(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What people read first, first. Timestamps in milliseconds, as Envoy writes them."""
+    microseconds = event.pop("timestamp")
+    return {
+        "timestamp": f"{microseconds[:-4]}Z",
+        "severity": event.pop("severity"),
+        "message": event.pop("message"),
+        **event,
+    }

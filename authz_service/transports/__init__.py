@@ -1,0 +1,1 @@
+"""Receive: sockets and RPC. No decisions."""

@@ -1,0 +1,77 @@
+"""The gRPC server: which implementation, listening where. Fails loudly if it cannot."""
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+import grpc
+import pygrpc_native.aio
+
+from authz_service.errors import ListenError
+from authz_service.settings import GrpcServer
+from authz_service.wire.services import (
+    AuthorizationServicer,
+    HealthServicer,
+    register,
+)
+
+# A CheckRequest is bounded by Envoy's header limits: tens of KiB.
+_MAX_MESSAGE_BYTES = 1 << 20
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a taken port must be an error, not a shared port
+)
+
+
+def build_server(
+    kind: GrpcServer, *, authorization: AuthorizationServicer, health: HealthServicer
+) -> grpc.aio.Server:
+    """A gRPC server with both services, not yet listening.
+
+    `native` parses HTTP/2 outside the GIL; `grpcio` is the reference implementation. Both take
+    the same servicers.
+    """
+    server: grpc.aio.Server
+    if kind is GrpcServer.NATIVE:
+        server = pygrpc_native.aio.server(options=_OPTIONS)
+    else:
+        server = grpc.aio.server(options=_OPTIONS)
+    register(server, authorization=authorization, health=health)
+    return server
+
+
+def listen(server: grpc.aio.Server, address: str) -> None:
+    """Bind `address`: `unix:PATH` or `HOST:PORT`.
+
+    Raises:
+        ListenError: the address is taken, or not ours to bind.
+    """
+    if address.startswith("unix:"):
+        _claim(Path(address.removeprefix("unix:")))
+    try:
+        bound = server.add_insecure_port(address)
+    except (RuntimeError, OSError) as error:
+        raise ListenError(f"cannot listen on {address}: {error}") from error
+    if bound == 0:
+        raise ListenError(f"cannot listen on {address}")
+
+
+def _claim(path: Path) -> None:
+    """Make way for our socket: gRPC servers replace a socket file even if somebody serves on it."""
+    if not path.parent.is_dir():
+        raise ListenError(f"cannot listen on unix:{path}: no such folder {path.parent}")
+    if _answers(path):
+        raise ListenError(f"cannot listen on unix:{path}: another process serves there")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - a stale socket of a killed worker
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.2)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
