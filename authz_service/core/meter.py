@@ -8,12 +8,16 @@ the two together.
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from authz_service.core.rules import Charge, Quota, Rate
 
 Log = tuple[int, ...]
 """The admissions of one rate, oldest first. An entry is the millisecond of one admission."""
+
+
+KEPT_MS: Final = 60_000
+"""How much longer a counter is kept than it counts: a clock set back by less frees nothing."""
 
 
 class Scope(StrEnum):
@@ -61,7 +65,7 @@ Counter = TypeVar("Counter", Log, Tally)
 
 @dataclass(frozen=True, slots=True)
 class Taken(Generic[Counter]):
-    """A charge taken: what to tell, what to keep, and from when on that counts for nothing."""
+    """A charge taken: what to tell, what to keep and until when."""
 
     reading: Reading
     counter: Counter
@@ -94,7 +98,7 @@ def take_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Taken[Log]:
         reset_ms=_leaves_ms(kept[0], rate, now_ms),
         retry_after_ms=0,
     )
-    return Taken(reading=reading, counter=kept, expires_ms=moment + rate.window_ms)
+    return Taken(reading=reading, counter=kept, expires_ms=moment + rate.window_ms + KEPT_MS)
 
 
 def tally_time(tally: Tally | None, now_ms: int) -> int:
@@ -133,7 +137,7 @@ def take_quota(
         reset_ms=end_ms - now_ms,
         retry_after_ms=0,
     )
-    return Taken(reading=reading, counter=Tally(since_ms, count), expires_ms=end_ms)
+    return Taken(reading=reading, counter=Tally(since_ms, count), expires_ms=end_ms + KEPT_MS)
 
 
 def _log_time(log: Log, now_ms: int) -> int:

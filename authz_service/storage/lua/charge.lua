@@ -24,6 +24,8 @@
 local ADMITTED, DENIED, STALE = 1, 0, 2
 local EPOCH_BYTES, ENTRY_BYTES = 8, 4
 local LARGEST_OFFSET = 4294967295
+-- Counters are kept longer than they count, so that a clock set back by less frees nothing.
+local KEPT = 60000
 -- Dead entries stay until they are as many as the limit and this many more, so that cutting them
 -- off costs little an admission and a log never holds more than twice its limit and this.
 local SPARE_ENTRIES = 16
@@ -100,7 +102,7 @@ local function rewrite_rate(key, rate)
   end
   local added = string.rep(pack_number('<I4', rate.moment - epoch), rate.cost)
   local log = pack_number('<I8', epoch) .. table.concat(kept) .. added
-  redis.call('SET', key, log, 'PXAT', rate.moment + rate.window)
+  redis.call('SET', key, log, 'PXAT', rate.moment + rate.window + KEPT)
 end
 
 local function take_rate(key, rate)
@@ -109,7 +111,7 @@ local function take_rate(key, rate)
     rewrite_rate(key, rate)
   else
     redis.call('APPEND', key, string.rep(pack_number('<I4', offset), rate.cost))
-    redis.call('PEXPIREAT', key, rate.moment + rate.window)
+    redis.call('PEXPIREAT', key, rate.moment + rate.window + KEPT)
   end
   if rate.used == 0 then
     rate.reset = rate.moment + rate.window - now
@@ -155,7 +157,7 @@ end
 
 local function take_quota(key, quota)
   local value = pack_number('<I8I8', quota.since, quota.used + quota.cost)
-  redis.call('SET', key, value, 'PXAT', quota.stop)
+  redis.call('SET', key, value, 'PXAT', quota.stop + KEPT)
   quota.reset = quota.stop - now
 end
 

@@ -1,0 +1,69 @@
+"""What a limited request gets while the shared store does not answer."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from authz_service.clock import Clock
+from authz_service.core.meter import Metered, Scope
+from authz_service.core.rules import Charge, StoreFailure
+from authz_service.errors import StoreError
+from authz_service.storage.base import CounterStore
+from authz_service.storage.breaker import Breaker
+
+
+class FailoverStore:
+    """Counts in the shared store, and says so when it had to do otherwise.
+
+    After repeated failures a circuit breaker keeps calls from waiting for a store that is gone.
+    """
+
+    def __init__(self, shared: CounterStore, *, local: CounterStore, clock: Clock) -> None:
+        self._shared = shared
+        self._local = local
+        self._clock = clock
+        self._breaker = Breaker()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the shared store has failed so often that it is left alone for now."""
+        return self._breaker.is_open
+
+    async def charge(
+        self, subject: str, charges: tuple[Charge, ...], on_failure: StoreFailure
+    ) -> Metered:
+        """Take every charge from its limit, or none of them; `Metered.scope` says where.
+
+        A charge that failed in the shared store may have been taken there all the same.
+
+        Raises:
+            StoreError: the shared store did not answer and `on_failure` is to deny, or this
+                process could not count either.
+        """
+        try:
+            return await self._charge_shared(subject, charges)
+        except StoreError:
+            if on_failure is StoreFailure.DENY:
+                raise
+        if on_failure is StoreFailure.ALLOW:
+            return Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
+        if on_failure is StoreFailure.LOCAL:
+            return replace(await self._local.charge(subject, charges), scope=Scope.LOCAL)
+        assert_never(on_failure)
+
+    async def close(self) -> None:
+        """Close both stores."""
+        try:
+            await self._shared.close()
+        finally:
+            await self._local.close()
+
+    async def _charge_shared(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        if not self._breaker.lets_through(self._clock.monotonic_ms()):
+            raise StoreError("the counter store keeps failing and is left alone for up to a second")
+        try:
+            metered = await self._shared.charge(subject, charges)
+        except StoreError:
+            self._breaker.failed(self._clock.monotonic_ms())
+            raise
+        self._breaker.succeeded()
+        return metered

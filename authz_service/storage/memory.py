@@ -1,0 +1,123 @@
+"""Counters in this process: for one process alone, and for the time the shared store is away."""
+
+from heapq import heappop, heappush
+from typing import Final
+
+from authz_service.clock import Clock
+from authz_service.core.calendar import Calendars
+from authz_service.core.counter_key import counter_keys
+from authz_service.core.meter import (
+    Log,
+    Metered,
+    Reading,
+    Tally,
+    read_quota,
+    read_rate,
+    take_quota,
+    take_rate,
+    tally_time,
+)
+from authz_service.core.rules import Charge, Quota, Rate
+from authz_service.errors import StoreError
+
+MAX_COUNTERS: Final = 200_000
+"""How many counters one process keeps unless told otherwise. See `docs/limits.md` for the bytes."""
+
+_SWEEP_STEPS: Final = 4  # more than one charge can add, so the sweep keeps up
+
+
+class MemoryStore:
+    """A counter store without a server, exact within this process.
+
+    Nothing is awaited between reading and taking, so callers on one event loop cannot interleave.
+    Counters that count for nothing any more are dropped a few at a time. When every counter kept
+    still counts, a new one is refused with `StoreError`: forgetting a live counter would let its
+    subject exceed a limit, and whoever can invent subjects could make the store forget.
+    """
+
+    def __init__(self, clock: Clock, *, max_counters: int = MAX_COUNTERS) -> None:
+        self._clock = clock
+        self._max_counters = max_counters
+        self._calendars = Calendars()
+        self._logs: dict[bytes, Log] = {}
+        self._tallies: dict[bytes, Tally] = {}
+        self._expires_ms: dict[bytes, int] = {}
+        # One entry a counter, at or before the moment it expires: a charge that prolongs a counter
+        # leaves its entry alone, and the sweep puts it back when it comes up.
+        self._sweep_order: list[tuple[int, bytes]] = []
+        self._closed = False
+
+    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """Take every charge from its limit, or none of them.
+
+        Raises:
+            StoreError: no room for another counter, or the store is closed.
+        """
+        if self._closed:
+            raise StoreError("the counter store is closed")
+        now_ms = self._clock.now_ms()
+        self._drop_expired(now_ms)
+        asked = list(zip(counter_keys(subject, charges), charges, strict=True))
+        found = tuple(self._read(key, charge, now_ms) for key, charge in asked)
+        if any(reading.retry_after_ms for reading in found):
+            return Metered(admitted=False, readings=found)
+        self._make_room(sum(key not in self._expires_ms for key, _ in asked))
+        taken = tuple(self._take(key, charge, now_ms) for key, charge in asked)
+        return Metered(admitted=True, readings=taken)
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._closed = True
+        self._logs.clear()
+        self._tallies.clear()
+        self._expires_ms.clear()
+        self._sweep_order.clear()
+
+    def _read(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
+        limit = charge.limit
+        if isinstance(limit, Rate):
+            return read_rate(charge, limit, self._logs.get(key, ()), now_ms)
+        tally = self._tallies.get(key)
+        return read_quota(charge, limit, tally, self._period(limit, tally, now_ms), now_ms)
+
+    def _take(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
+        limit = charge.limit
+        if isinstance(limit, Rate):
+            log = take_rate(charge, limit, self._logs.get(key, ()), now_ms)
+            self._logs[key] = log.counter
+            self._keep_until(key, log.expires_ms)
+            return log.reading
+        held = self._tallies.get(key)
+        tally = take_quota(charge, limit, held, self._period(limit, held, now_ms), now_ms)
+        self._tallies[key] = tally.counter
+        self._keep_until(key, tally.expires_ms)
+        return tally.reading
+
+    def _period(self, quota: Quota, tally: Tally | None, now_ms: int) -> tuple[int, int]:
+        periods = self._calendars.around(quota, tally_time(tally, now_ms))
+        return periods.start_ms, periods.end_ms
+
+    def _keep_until(self, key: bytes, expires_ms: int) -> None:
+        if key not in self._expires_ms:
+            heappush(self._sweep_order, (expires_ms, key))
+        self._expires_ms[key] = expires_ms
+
+    def _make_room(self, counters: int) -> None:
+        if len(self._expires_ms) + counters > self._max_counters:
+            raise StoreError(f"all {self._max_counters} counters in memory are in use")
+
+    def _drop_expired(self, now_ms: int) -> None:
+        for _ in range(_SWEEP_STEPS):
+            if not self._sweep_order or self._sweep_order[0][0] > now_ms:
+                return
+            _, key = heappop(self._sweep_order)
+            expires_ms = self._expires_ms[key]
+            if expires_ms > now_ms:
+                heappush(self._sweep_order, (expires_ms, key))
+            else:
+                self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        del self._expires_ms[key]
+        self._logs.pop(key, None)
+        self._tallies.pop(key, None)

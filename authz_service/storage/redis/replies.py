@@ -1,0 +1,67 @@
+"""What a Redis server answered, believed only as far as it makes sense."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import hiredis
+
+from authz_service.core.meter import Metered, Reading
+from authz_service.core.rules import Charge
+from authz_service.errors import StoreError
+
+_DENIED: Final = 0
+_ADMITTED: Final = 1
+_STALE: Final = 2
+_NUMBERS_PER_LIMIT: Final = 3
+
+
+def error_code(error: hiredis.ReplyError) -> str:
+    """Return the first word of an error reply. The rest may quote what we sent, passwords too."""
+    code = str(error).partition(" ")[0]
+    return code if code.isascii() and code.isalpha() and code.isupper() else "ERR"
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The script asks for the periods around these moments, one a charge. Nothing was counted."""
+
+    moments_ms: tuple[int, ...]
+
+
+def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
+    """Read what the script answered.
+
+    Raises:
+        StoreError: the reply is an error, or nothing the script says about these charges.
+    """
+    status, *numbers = _numbers(reply)
+    if status == _STALE and len(numbers) == len(charges):
+        return Stale(tuple(numbers))
+    if len(numbers) != _NUMBERS_PER_LIMIT * len(charges):
+        raise _nonsense()
+    readings = tuple(
+        _reading(charge, *numbers[at : at + _NUMBERS_PER_LIMIT])
+        for charge, at in zip(charges, range(0, len(numbers), _NUMBERS_PER_LIMIT), strict=True)
+    )
+    admitted = not any(reading.retry_after_ms for reading in readings)
+    if status != (_ADMITTED if admitted else _DENIED):
+        raise _nonsense()
+    return Metered(admitted=admitted, readings=readings)
+
+
+def _numbers(reply: object) -> list[int]:
+    if isinstance(reply, hiredis.ReplyError):
+        raise StoreError(f"the counter store refused to count: {error_code(reply)}")
+    if not isinstance(reply, list) or set(map(type, reply)) != {int}:
+        raise _nonsense()
+    return reply
+
+
+def _reading(charge: Charge, remaining: int, reset_ms: int, retry_after_ms: int) -> Reading:
+    if not 0 <= remaining <= charge.limit.limit or reset_ms < 0 or retry_after_ms < 0:
+        raise _nonsense()
+    return Reading(charge, remaining, reset_ms, retry_after_ms)
+
+
+def _nonsense() -> StoreError:
+    return StoreError("the counter store answered nonsense")

@@ -1,0 +1,1 @@
+"""Stand-ins for tests: real implementations that do as they are told."""

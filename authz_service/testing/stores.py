@@ -1,0 +1,60 @@
+"""A counter store that fails in the ways stores fail."""
+
+import asyncio
+from enum import Enum, auto
+
+from authz_service.core.meter import Metered, Reading
+from authz_service.core.rules import Charge
+from authz_service.errors import StoreError
+from authz_service.storage.base import CounterStore
+
+
+class Fault(Enum):
+    """How a store fails."""
+
+    FAILING = auto()  # an error at once, nothing counted
+    SLOW = auto()  # no answer before the caller gives up or the fault is lifted
+    LYING = auto()  # everything admitted and untouched, nothing counted
+
+
+class FaultyStore:
+    """A store that works like the one inside it until `fault` is set.
+
+    `calls` counts the calls that reached it.
+    """
+
+    def __init__(self, inner: CounterStore, *, fault: Fault | None = None) -> None:
+        self._inner = inner
+        self._healthy = asyncio.Event()
+        self._fault = fault
+        self.calls = 0
+        self.fault = fault
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault in force. Setting None lets slow calls go on."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        self._fault = fault
+        if fault is None:
+            self._healthy.set()
+        else:
+            self._healthy.clear()
+
+    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """Charge the inner store, unless a fault is in force."""
+        self.calls += 1
+        if self._fault is Fault.FAILING:
+            raise StoreError("this store fails on purpose")
+        if self._fault is Fault.LYING:
+            untouched = tuple(Reading(charge, charge.limit.limit, 0, 0) for charge in charges)
+            return Metered(admitted=True, readings=untouched)
+        if self._fault is Fault.SLOW:
+            await self._healthy.wait()
+        return await self._inner.charge(subject, charges)
+
+    async def close(self) -> None:
+        """Close the inner store."""
+        await self._inner.close()

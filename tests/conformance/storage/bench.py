@@ -1,0 +1,145 @@
+"""Every kind of store behind one face, with its clock and its contents in a test's hands."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol, cast
+
+from authz_service.clock import Clock
+from authz_service.storage.base import CounterStore
+from authz_service.storage.memory import MemoryStore
+from authz_service.storage.redis.backoff import Backoff
+from authz_service.storage.redis.connection import Connection
+from authz_service.storage.redis.endpoint import parse_endpoint
+from authz_service.storage.redis.store import RedisStore, Script, charge_script
+from authz_service.testing.clock import ManualClock
+from tests.conformance.storage.server import Server
+
+if TYPE_CHECKING:
+    import redis
+
+START_MS = 1_906_761_600_000
+"""Tuesday, 4 June 2030, 00:00 UTC. In the future, so that no server drops a counter on its own."""
+
+_CLOCK_LINE = "local time = redis.call('TIME')\n"
+_CLOCK_KEY = "test-clock"
+_CLOCK_FROM_KEY = (
+    f"local time = {{string.match(redis.call('GET', '{_CLOCK_KEY}'), '(%d+):(%d+)')}}\n"
+)
+GENEROUS_TIMEOUT_S = 5.0  # a busy test machine is no failure of the store
+
+
+def script_on_test_clock() -> Script:
+    """Return the shipped script with the one line that asks the time replaced."""
+    text = charge_script().text
+    assert text.count(_CLOCK_LINE) == 1
+    return Script.from_text(text.replace(_CLOCK_LINE, _CLOCK_FROM_KEY))
+
+
+def redis_store(url: str, *, clock: Clock, script: Script | None = None) -> RedisStore:
+    """Build a store that waits long enough for a busy machine."""
+    connection = Connection(
+        parse_endpoint(url),
+        clock=clock,
+        backoff=Backoff(random=lambda: 0.0),
+        timeout_s=GENEROUS_TIMEOUT_S,
+    )
+    return RedisStore(connection, script=script or charge_script(), clock=clock)
+
+
+class Bench(Protocol):
+    """A store under test."""
+
+    clock: ManualClock
+
+    @property
+    def stores(self) -> list[CounterStore]:
+        """Several callers' stores over the same counters; one where there is only one process."""
+
+    def contents(self) -> dict[str, tuple[object, int]]:
+        """Everything kept: by key, the value and the moment it expires."""
+
+    def log_entries(self) -> int:
+        """Return the length of the longest log, counting entries that are dead but kept."""
+
+
+class MemoryBench:
+    """The store in this process."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START_MS)
+        self._store = MemoryStore(self.clock)
+
+    @property
+    def stores(self) -> list[CounterStore]:
+        """There is one process."""
+        return [self._store]
+
+    def contents(self) -> dict[str, tuple[object, int]]:
+        """What the store holds."""
+        held: dict[bytes, object] = {**self._store._logs, **self._store._tallies}
+        return {str(key): (held[key], at) for key, at in self._store._expires_ms.items()}
+
+    def log_entries(self) -> int:
+        """A log in memory is a tuple."""
+        return max(map(len, self._store._logs.values()))
+
+
+class ServerClock(ManualClock):
+    """The clock of the server and of this process at once."""
+
+    def __init__(self, admin: "redis.Redis") -> None:
+        super().__init__(START_MS)
+        self._admin = admin
+        self.publish()
+
+    def publish(self) -> None:
+        """Tell the server what time it is."""
+        seconds, milliseconds = divmod(self.now_ms(), 1000)
+        self._admin.set(_CLOCK_KEY, f"{seconds}:{milliseconds * 1000 + 999}")
+
+    def advance(self, elapsed_ms: int) -> None:
+        """Let time pass on both."""
+        super().advance(elapsed_ms)
+        self.publish()
+
+    def step_back(self, by_ms: int) -> None:
+        """Set both back."""
+        super().step_back(by_ms)
+        self.publish()
+
+
+class ServerBench:
+    """Stores over one server whose script reads the time from a key."""
+
+    def __init__(self, server: Server) -> None:
+        server.admin.flushall()
+        self._admin = server.admin
+        self.clock: ManualClock = ServerClock(server.admin)
+        script = script_on_test_clock()
+        self._stores = [redis_store(server.url, clock=self.clock, script=script) for _ in range(4)]
+
+    @property
+    def stores(self) -> list[CounterStore]:
+        """Four connections, as of four processes."""
+        return list(self._stores)
+
+    def contents(self) -> dict[str, tuple[object, int]]:
+        """What the server holds, byte by byte."""
+        keys = cast("list[str]", self._admin.keys("authz:*"))
+        return {str(key): (self._admin.get(key), self._admin.pexpiretime(key)) for key in keys}
+
+    def log_entries(self) -> int:
+        """A log on the server is 8 bytes and then 4 an entry."""
+        keys = cast("list[str]", self._admin.keys("authz:*:rate:*"))
+        return max((self._admin.strlen(key) - 8) // 4 for key in keys)
+
+
+@asynccontextmanager
+async def opened(make: Callable[[], Bench]) -> AsyncIterator[Bench]:
+    """Make a bench and close its stores in the end."""
+    bench = make()
+    try:
+        yield bench
+    finally:
+        for store in bench.stores:
+            await store.close()

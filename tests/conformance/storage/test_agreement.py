@@ -1,0 +1,57 @@
+"""The script and the Python arithmetic are one: the same questions get the same answers."""
+
+import itertools
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from authz_service.core.meter import KEPT_MS
+from authz_service.core.rules import Charge, Limit, Period
+from authz_service.storage.memory import MemoryStore
+from tests.conformance.storage.bench import ServerBench, opened
+from tests.conformance.storage.limits import DAY, HOUR, SECOND, quota, rate, told
+from tests.conformance.storage.server import Server
+
+LIMITS: list[Limit] = [
+    rate(3, SECOND, "burst"),
+    rate(7, 31 * DAY, "long"),
+    rate(40, 5 * SECOND, "busy"),
+    quota(11, Period.DAY, "Europe/Berlin", "day"),
+    quota(25, Period.WEEK, "America/New_York", "week"),
+    quota(60, Period.MONTH, "Asia/Kolkata", "month"),
+]
+PAUSES = st.one_of(
+    st.sampled_from([0, 1, 999, 1000, 1001, 5000, HOUR, DAY, 31 * DAY, -1, -5000, -59_000]),
+    st.integers(0, 2 * SECOND),
+)
+CHARGES = st.lists(
+    st.tuples(st.sampled_from(LIMITS), st.integers(1, 3)),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda charge: charge[0].name,
+)
+subjects = itertools.count()
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(st.tuples(PAUSES, CHARGES), min_size=1, max_size=60))
+async def test_memory_and_server_agree_on_every_figure(
+    server: Server, steps: list[tuple[int, list[tuple[Limit, int]]]]
+) -> None:
+    """Admitted, remaining, reset and retry are equal, whatever is asked and however time moves."""
+    async with opened(lambda: ServerBench(server)) as bench:
+        memory = MemoryStore(bench.clock)
+        latest_ms = bench.clock.now_ms()
+        subject = f"key:{next(subjects)}"
+        for pause, asked in steps:
+            if pause >= 0:
+                bench.clock.advance(pause)
+                latest_ms = max(latest_ms, bench.clock.now_ms())
+            elif bench.clock.now_ms() + pause >= latest_ms - KEPT_MS:
+                bench.clock.step_back(-pause)
+            charges = tuple(Charge(limit, cost) for limit, cost in asked)
+            here = await memory.charge(subject, charges)
+            there = await bench.stores[0].charge(subject, charges)
+            assert told(here) == told(there)
