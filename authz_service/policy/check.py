@@ -66,8 +66,8 @@ def _check_reachable(merged: Merged, routes: Routes) -> None:
 def _check_callers(merged: Merged, routes: Routes) -> None:
     """Limits belong to a caller; anonymous callers need a tier."""
     default = _default_authentication(merged)
-    tiers = merged.value(("tiers",))
-    has_anonymous = isinstance(tiers, dict) and ANONYMOUS_TIER in merged.data["tiers"]
+    tiers = merged.data.get("tiers")
+    has_anonymous = isinstance(tiers, dict) and ANONYMOUS_TIER in tiers
     for path, route in routes:
         authentication = route.authentication or default
         if authentication == "optional" and not has_anonymous:
@@ -94,9 +94,14 @@ def _check_limit_names(merged: Merged, routes: Routes, tiers: Iterable[Tier]) ->
     of_tiers = {limit.name for tier in tiers for limit in (tier.rate, tier.quota) if limit}
     meanings: dict[str, tuple[str, int, int]] = {}
     for path, route in routes:
+        names = [part.name for part in route.limits]
         for place, part in enumerate(route.limits):
             where = (*path, "limits", place, "name")
-            if part.name in of_tiers:
+            if part.name in names[:place]:
+                merged.report(
+                    Rule.LIMIT_NAME_CLASH, where, f"{part.name!r} stands in this route twice"
+                )
+            elif part.name in of_tiers:
                 merged.report(
                     Rule.LIMIT_NAME_CLASH, where, f"{part.name!r} is the name of a tier's limit"
                 )

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from authz_service.core.rules import (
     Authentication,
-    Charge,
     Policy,
     Route,
     StoreFailure,
@@ -27,8 +26,10 @@ def compile_policy(merged: Merged) -> Policy:
     Raises:
         ConfigurationError: with every problem of every file.
     """
-    file = check_shape(merged)
-    check_meaning(merged)
+    file = None
+    if merged.is_mapping:  # else every key would be reported as missing
+        file = check_shape(merged)
+        check_meaning(merged)
     if merged.problems or file is None:
         raise ConfigurationError([str(problem) for problem in merged.problems])
     tiers = {
@@ -51,9 +52,9 @@ def _route(part: RoutePart, file: PolicyFile, tiers: Mapping[str, Tier]) -> Rout
     authentication = Authentication(part.authentication or file.defaults.authentication)
     cost = _DEFAULT_COST if part.cost is None else part.cost
     own = tuple(limits.route_limit(limit) for limit in part.limits)
-    charges: dict[str, tuple[Charge, ...]] = {}
-    if authentication is not Authentication.NONE:
-        charges = {name: limits.charges(tier, cost, own) for name, tier in tiers.items()}
+    if authentication is Authentication.NONE:
+        cost = 0
+    charges = {name: limits.charges(tier, cost, own) for name, tier in tiers.items()}
     return Route(
         name=part.name,
         methods=tuple(part.match.method),

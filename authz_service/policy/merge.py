@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from authz_service.policy.parse import Document, Path
+from authz_service.policy.parse import Document, Path, spell
 from authz_service.policy.problem import Problem, Rule
 
 _FRAGMENT_KEYS = ("tiers", "routes")
@@ -17,8 +17,9 @@ class Merged:
         self._main = main
         self._documents = (main, *fragments)
         self._origins: dict[Path, tuple[Document, Path]] = {}
+        self.is_mapping = isinstance(main.data, dict)
         self.data = dict(main.data) if isinstance(main.data, dict) else {}
-        if not isinstance(main.data, dict):
+        if not self.is_mapping and not main.problems:
             main.report(Rule.VALUE, (), "must be a mapping")
         for fragment in fragments:
             self._take(fragment)
@@ -39,6 +40,11 @@ class Merged:
         document, local = self._origin(path)
         document.report(rule, local, message)
 
+    def is_reported(self, path: Path) -> bool:
+        """Whether a problem at exactly `path` has been noted."""
+        document, local = self._origin(path)
+        return any(problem.path == spell(local) for problem in document.problems)
+
     def value(self, path: Path) -> object:
         """What stands at `path`, or None."""
         document, local = self._origin(path)
@@ -50,7 +56,8 @@ class Merged:
 
     def _take(self, fragment: Document) -> None:
         if not isinstance(fragment.data, dict):
-            fragment.report(Rule.INCLUDE, (), "must be a mapping of tiers and routes")
+            if not fragment.problems:
+                fragment.report(Rule.INCLUDE, (), "must be a mapping of tiers and routes")
             return
         for key in fragment.data.keys() - set(_FRAGMENT_KEYS):
             fragment.report(Rule.INCLUDE, (key,), "does not belong in a fragment")

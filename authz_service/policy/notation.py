@@ -4,13 +4,13 @@ Each function reads one of them and raises ValueError with a sentence that says 
 """
 
 import re
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from authz_service.core.rules import Period
 
 MAX_ADMISSIONS = 1_000
 MAX_WINDOW_MS = 31 * 24 * 3_600_000
+_MAX_PORT = 65_535
 
 _UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _SHORT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -23,6 +23,8 @@ _RATE_PER = re.compile(r"([0-9]{1,9}) per ([0-9]{1,6})(s|m|h|d)")
 _QUOTA = re.compile(r"([0-9]{1,12})/(day|week|month)")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|KiB|MB|MiB)")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[a-z][a-z0-9_]*\}")
 
 
@@ -96,18 +98,15 @@ def duration(text: str) -> int:
 
 def address(text: str) -> tuple[str, int]:
     """`127.0.0.1:8080`, `[::1]:8080` or `app:8080`: host and port."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65_535:  # noqa: PLR2004
+    found = _ADDRESS.fullmatch(text)
+    if not found or not 1 <= int(found[2]) <= _MAX_PORT:
         raise ValueError("is no address; write HOST:PORT")
-    return host, int(port)
+    return found[1].strip("[]"), int(found[2])
 
 
 def origin(text: str) -> str:
     """`https://app.example.com`, exactly as a browser sends it (RFC 6454 section 6.2)."""
-    parts = urlsplit(text)
-    is_origin = parts.scheme in {"http", "https"} and parts.netloc
-    if not is_origin or text != f"{parts.scheme}://{parts.netloc}".lower() or "*" in text:
+    if not _ORIGIN.fullmatch(text):
         raise ValueError("is no origin; write https://app.example.com without path or wildcard")
     return text
 

@@ -22,6 +22,8 @@ _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
 )
+_MAPPING_TAG, _SEQUENCE_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+_MAX_INTEGER_BITS = 64
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
         line = mark.line + 1 if mark else 1
         message = f"is not valid YAML: {error.problem}"
         document.problems.append(Problem(file, line, "", message, Rule.YAML))
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, OverflowError):
         document.report(Rule.YAML, (), "is not valid YAML: it holds a character YAML forbids")
     except RecursionError:
         document.report(Rule.YAML_DEPTH, (), f"nests deeper than {MAX_DEPTH} levels")
@@ -86,6 +88,14 @@ def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
 
 
 _ABSENT = object()
+
+
+def _plain_value(node: yaml.ScalarNode) -> object:
+    """What a scalar stands for. PyYAML raises ValueError or LookupError where a tag is a lie."""
+    value = yaml.SafeLoader("").construct_object(node)
+    if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+        raise ValueError("too large")  # Python refuses to print thousands of digits
+    return cast("object", value)
 
 
 class _Reader:
@@ -103,11 +113,13 @@ class _Reader:
         self._seen.add(id(node))
         if len(path) > MAX_DEPTH:
             return self._refuse(Rule.YAML_DEPTH, path, f"nests deeper than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if node.tag not in {_MAPPING_TAG, _SEQUENCE_TAG}:
+            return self._refuse(Rule.YAML_TAG, path, "has a tag; write plain YAML")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.read(child, (*path, place)) for place, child in enumerate(node.value)]
-        return self._scalar(cast("yaml.ScalarNode", node), path)
+        return self._sequence(cast("yaml.SequenceNode", node), path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
         found: dict[str, object] = {}
@@ -124,6 +136,14 @@ class _Reader:
                 found[key] = value
         return found
 
+    def _sequence(self, node: yaml.SequenceNode, path: Path) -> list[object]:
+        found: list[object] = []
+        for child in node.value:
+            value = self.read(child, (*path, len(found)))
+            if value is not _ABSENT:
+                found.append(value)
+        return found
+
     def _key(self, node: yaml.Node, path: Path) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
             return str(node.value)
@@ -137,9 +157,10 @@ class _Reader:
                 Rule.YAML_TAG, path, f"{node.value!r} is no string, number or boolean; quote it"
             )
         try:
-            value = yaml.SafeLoader("").construct_object(node)
-        except ValueError:
-            return self._refuse(Rule.YAML_TAG, path, f"{node.value!r} is no number; quote it")
+            value = _plain_value(node)
+        except (ValueError, LookupError):
+            message = f"{node.value!r} is no number or boolean; quote it"
+            return self._refuse(Rule.YAML_TAG, path, message)
         if isinstance(value, str) and (variable := _VARIABLE.fullmatch(value)):
             return self._substitute(variable[1], path)
         return value

@@ -68,9 +68,10 @@ def _report(merged: Merged, details: ErrorDetails) -> None:
         merged.report(Rule.UNKNOWN_KEY, path, f"is an unknown key{_suggestion(str(path[-1]))}")
         return
     if details["type"] == "missing":
-        merged.report(Rule.MISSING_KEY, path, "is required")
+        if not merged.is_reported(path):  # a value that could not be read was left out
+            merged.report(Rule.MISSING_KEY, path, "is required")
         return
-    if path and merged.value(path) is None and merged.value(path[:-1]) is not None:
+    if path and isinstance(path[-1], int) and not isinstance(merged.value(path[:-1]), list):
         path = path[:-1]  # a single value where a list may stand
     sentence = _SENTENCES.get(details["type"], details["msg"]).format(**details.get("ctx", {}))
     merged.report(Rule.VALUE, path, f"{_shown(details['input'])} {sentence}".lstrip())

@@ -34,6 +34,8 @@ def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> 
             main.report(
                 Rule.INCLUDE, ("include", place), f"{name!r} cannot be read: {error.strerror}"
             )
+        except ValueError:  # a NUL or a lone surrogate
+            main.report(Rule.INCLUDE, ("include", place), f"{name!r} is no file name")
         else:
             yield parse(text, file=str(folder / str(name)), environment=environment)
 
