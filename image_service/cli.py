@@ -1,0 +1,106 @@
+"""The command line: parse, call, say what went wrong, exit code."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from image_service.clock import SystemClock
+from image_service.errors import ConfigurationError, ImageServiceError
+from image_service.observe import configure_logging
+from image_service.serve import serve
+from image_service.settings import (
+    DEFAULT_LISTEN,
+    DEFAULT_QUEUE_LIMIT,
+    DEFAULT_WORKERS,
+    Settings,
+)
+
+OK: Final = 0
+FAILED: Final = 1
+BAD_USAGE: Final = 2
+
+_EPILOG: Final = """\
+Every flag may be given as the environment variable beside it; the flag wins.
+Exit codes: 0 stopped as asked, 1 failed at run time, 2 wrong usage or settings.
+The service trusts the identity headers of the sidecar, so let nothing but Envoy reach it."""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run a command and give its exit code."""
+    flags = _parser().parse_args(argv)
+    environment = os.environ if environ is None else environ
+    try:
+        settings = Settings.load({**environment, **_given(flags)})
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(f"image_service: {problem}", file=sys.stderr)
+        return BAD_USAGE
+    configure_logging(debug=settings.debug, clock=SystemClock())
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    try:
+        asyncio.run(serve(settings))
+    except* (ImageServiceError, OSError) as group:
+        # One line for the first cause; a traceback would say no more.
+        print(f"image_service: {_first(group)}", file=sys.stderr)
+        return_code = FAILED
+    else:
+        return_code = OK
+    return return_code
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _given(flags: argparse.Namespace) -> Mapping[str, str]:
+    names = {
+        "IMAGE_LISTEN": flags.listen,
+        "IMAGE_WORKERS": flags.workers,
+        "IMAGE_QUEUE_LIMIT": flags.queue_limit,
+        "DEBUG": flags.debug,
+    }
+    return {name: value for name, value in names.items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="image_service", description="Enlarges images behind the authorization sidecar."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "serve",
+        help="answer requests until SIGTERM, then drain",
+        description="Answer requests until SIGTERM or SIGINT, then finish what is in hand.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        help=f"where to listen; port 0 takes a free one (IMAGE_LISTEN, default {DEFAULT_LISTEN})",
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        help=f"images worked on at once (IMAGE_WORKERS, default {DEFAULT_WORKERS})",
+    )
+    command.add_argument(
+        "--queue-limit",
+        metavar="N",
+        help=f"jobs that may wait (IMAGE_QUEUE_LIMIT, default {DEFAULT_QUEUE_LIMIT})",
+    )
+    command.add_argument(
+        "--debug",
+        action="store_const",
+        const="true",
+        help="readable log lines, and more of them (DEBUG)",
+    )
+    return parser

@@ -1,0 +1,166 @@
+"""The pixel work: one image file in, one larger image file out.
+
+Runs only inside the sandbox process. Colours are prepared in `core/colour.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypedDict
+
+from PIL import Image, ImageSequence
+
+from image_service.core.bounds import ImageRefusedError
+from image_service.core.colour import fitting_profile, for_encoder, for_resampling
+from image_service.core.formats import ImageFormat
+from image_service.core.inspect import open_image
+from image_service.core.spec import TransformSpec
+
+Report = Callable[[int], None]
+"""Told the percentage done."""
+
+_TRANSPOSITIONS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG: Final = 0x0112
+_GIF_RESTORE_BACKGROUND: Final = 2
+# Level 6 takes four times as long for a result a tenth smaller; WebP methods are alike.
+_PNG_LEVEL: Final = 2
+_WEBP_METHOD: Final = 2
+
+
+class _Options(TypedDict, total=False):
+    """What Pillow's encoders are told."""
+
+    quality: int
+    method: int
+    compress_level: int
+    icc_profile: bytes
+    save_all: bool
+    append_images: list[Image.Image]
+    duration: list[int]
+    loop: int
+    disposal: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Animation:
+    """How an animation plays. `plays` is 0 for endless."""
+
+    durations_ms: list[int]
+    plays: int
+
+
+def transform(source: Path, target: Path, spec: TransformSpec, report: Report) -> None:
+    """Enlarge `source` as `spec` says and write it to `target`, without any metadata.
+
+    The picture is turned as its EXIF orientation asks; a colour profile that describes the
+    output is kept.
+
+    Raises:
+        ImageRefusedError: the file does not decode.
+    """
+    with open_image(source) as image:
+        profile = image.info.get("icc_profile")
+        frames, animation = _enlarged(image, spec, report)
+    options = _encoder_options(spec)
+    kept = fitting_profile(profile, frames[0].mode)
+    if kept is not None and spec.format is not ImageFormat.GIF:
+        options["icc_profile"] = kept
+    if len(frames) > 1:
+        options.update(_animation_options(spec.format, frames, animation))
+    frames[0].save(target, spec.format.value, **options)
+    report(100)
+
+
+def _enlarged(
+    image: Image.Image, spec: TransformSpec, report: Report
+) -> tuple[list[Image.Image], _Animation]:
+    orientation = _orientation(image)
+    plays = _plays(image)
+    total = _frame_count(image, spec.format)
+    frames: list[Image.Image] = []
+    durations_ms: list[int] = []
+    for frame in _decoded(image, total):
+        durations_ms.append(round(frame.info.get("duration", 0)))
+        frames.append(_enlarge(frame, orientation, spec))
+        report(90 * len(frames) // total)
+    return frames, _Animation(durations_ms, plays)
+
+
+def _frame_count(image: Image.Image, target: ImageFormat) -> int:
+    return getattr(image, "n_frames", 1) if target.animates and image.format != "MPO" else 1
+
+
+def _decoded(image: Image.Image, total: int) -> Iterator[Image.Image]:
+    try:
+        for _, frame in zip(range(total), ImageSequence.Iterator(image), strict=False):
+            frame.load()
+            yield frame
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageRefusedError("The image is damaged or truncated.") from error
+
+
+def _enlarge(frame: Image.Image, orientation: int, spec: TransformSpec) -> Image.Image:
+    prepared = for_resampling(frame)
+    if orientation in _TRANSPOSITIONS:
+        prepared = prepared.transpose(_TRANSPOSITIONS[orientation])
+    size = (prepared.width * spec.scale, prepared.height * spec.scale)
+    # Pillow resamples premultiplied alpha, so that hidden colours do not bleed into edges.
+    enlarged = prepared.resize(size, Image.Resampling.LANCZOS)
+    finished = for_encoder(enlarged, spec.format)
+    # Encoders write comments, resolution and transparency found here: nothing may be left.
+    finished.info.clear()
+    return finished
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - EXIF is foreign data; a broken block turns nothing
+        return 1
+
+
+def _plays(image: Image.Image) -> int:
+    """How often the animation plays: GIF counts repetitions after the first, the others plays."""
+    loop = image.info.get("loop")
+    if image.format != "GIF":
+        return loop or 0
+    if loop is None:
+        return 1
+    return loop + 1 if loop else 0
+
+
+def _encoder_options(spec: TransformSpec) -> _Options:
+    match spec.format:
+        case ImageFormat.JPEG:
+            return {"quality": spec.quality}
+        case ImageFormat.WEBP:
+            return {"quality": spec.quality, "method": _WEBP_METHOD}
+        case ImageFormat.PNG:
+            return {"compress_level": _PNG_LEVEL}
+        case ImageFormat.GIF:
+            return {}
+
+
+def _animation_options(
+    target: ImageFormat, frames: list[Image.Image], animation: _Animation
+) -> _Options:
+    options: _Options = {
+        "save_all": True,
+        "append_images": frames[1:],
+        "duration": animation.durations_ms,
+    }
+    if target is not ImageFormat.GIF:
+        return options | _Options(loop=animation.plays)
+    # Each frame is the whole picture: without clearing, a pixel could not turn transparent again.
+    options["disposal"] = _GIF_RESTORE_BACKGROUND
+    if animation.plays != 1:
+        options["loop"] = max(animation.plays - 1, 0)
+    return options

@@ -1,0 +1,226 @@
+"""The order of things: claim, receive, inspect, keep, queue; and what becomes of a job after.
+
+The only module that knows stores, worker and sandbox together. No HTTP in here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from image_service.clock import Clock
+from image_service.core.bounds import ImageFacts, ImageRefusedError
+from image_service.core.spec import (
+    FieldProblem,
+    FieldsRefusedError,
+    TransformSpec,
+    parse_fields,
+    resolve,
+)
+from image_service.errors import (
+    ConflictException,
+    DecoderError,
+    InvalidImageException,
+    JobNotFoundException,
+    QueueFullError,
+    ServiceUnavailableException,
+    StoreFullError,
+    ValidationException,
+)
+from image_service.jobs import IdempotencyKey, Job
+from image_service.observe import ctx_logger
+from image_service.readiness import Readiness
+from image_service.sandbox import Sandbox
+from image_service.storage.base import Claim, JobStore, ResultStore
+from image_service.upload import Upload
+from image_service.worker import Worker
+
+_RETRY_SOON_S: Final = 5
+_RETRY_LATE_S: Final = 60
+_INSPECTION_TURN_S: Final = 15.0
+
+Receive = Callable[[Path], Awaitable[Upload]]
+"""Reads the client's form, spooling its file to the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants an upscale, and under which names."""
+
+    subject: str
+    request_id: str
+    idempotency_key: str | None
+
+
+class Engine:
+    """Everything that can be done with jobs."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        results: ResultStore,
+        worker: Worker,
+        inspector: Sandbox,
+        readiness: Readiness,
+        clock: Clock,
+        new_job_id: Callable[[], str],
+        spool: Path,
+    ) -> None:
+        self._jobs = jobs
+        self._results = results
+        self._worker = worker
+        self._inspector = inspector
+        self._readiness = readiness
+        self._clock = clock
+        self._new_job_id = new_job_id
+        self._spool = spool
+
+    async def submit(self, order: Order, receive: Receive) -> Job:
+        """Make a job of a form, or find the one that the same request made before.
+
+        Raises:
+            ApiException: the form, its image or the moment does not allow it.
+        """
+        if self._readiness.draining:
+            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S)
+        job_id = self._new_job_id()
+        try:
+            if order.idempotency_key is None:
+                return await self._make(order, job_id, receive)
+            return await self._make_once(order, order.idempotency_key, job_id, receive)
+        except (QueueFullError, StoreFullError) as error:
+            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S) from error
+
+    async def find(self, subject: str, job_id: str) -> Job:
+        """The subject's job.
+
+        Raises:
+            JobNotFoundException: there is none.
+        """
+        job = await self._jobs.get(subject, job_id, now_ms=self._clock.now_ms())
+        if job is None:
+            raise JobNotFoundException(job_id=job_id)
+        return job
+
+    async def settled(self, job: Job, *, timeout_s: float) -> Job:
+        """The job once it is final, or as it stands when the time is up.
+
+        Raises:
+            JobNotFoundException: it was deleted meanwhile.
+        """
+        now_ms = self._clock.now_ms()
+        settled = await self._jobs.settled(
+            job.subject, job.job_id, now_ms=now_ms, timeout_s=timeout_s
+        )
+        if settled is None:
+            raise JobNotFoundException(job_id=job.job_id)
+        return settled
+
+    async def discard(self, subject: str, job_id: str) -> None:
+        """Cancel a job that is not final, forget one that is.
+
+        Raises:
+            JobNotFoundException: there is none.
+        """
+        # Another round is needed only when the job moved on under our hands: it ends with it.
+        while not (job := await self.find(subject, job_id)).status.is_final:
+            if await self._jobs.update(job.cancelled(self._clock.now_ms())):
+                self._worker.cancel(job_id)
+                ctx_logger.info("Job cancelled", job_id=job_id)
+                return
+        await self._jobs.delete(subject, job_id)
+        await self._results.delete(job_id)
+
+    async def expire(self) -> None:
+        """Forget what has been kept long enough."""
+        for job in await self._jobs.expire(now_ms=self._clock.now_ms()):
+            await self._results.delete(job.job_id)
+
+    async def _make_once(self, order: Order, key: str, job_id: str, receive: Receive) -> Job:
+        claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
+        if claim.job_id != job_id:
+            return await self._repeat(order, claim, job_id, receive)
+        try:
+            return await self._make(order, job_id, receive)
+        except BaseException:
+            # Cancellation included: a request that came to nothing may be sent again.
+            await self._jobs.release(order.subject, key, job_id)
+            raise
+
+    async def _repeat(self, order: Order, claim: Claim, job_id: str, receive: Receive) -> Job:
+        if claim.fingerprint is None:
+            raise ConflictException("A request with this idempotency key is still being received.")
+        async with self._received(job_id, receive) as upload:
+            if upload.fingerprint != claim.fingerprint:
+                problem = FieldProblem("Idempotency-Key", "was used for a different request")
+                raise ValidationException([problem])
+            return await self.find(order.subject, claim.job_id)
+
+    async def _make(self, order: Order, job_id: str, receive: Receive) -> Job:
+        await self._require_room()
+        async with self._received(job_id, receive) as upload:
+            spec = await self._judge(upload)
+            job = self._job(order, job_id, spec, upload)
+            await self._jobs.create(job, now_ms=self._clock.now_ms())
+            await self._queue(job, upload)
+        ctx_logger.info("Job created", job_id=job_id, size=upload.size, scale=spec.scale)
+        return job
+
+    async def _queue(self, job: Job, upload: Upload) -> None:
+        queued = upload.path.with_suffix(".queued")
+        await asyncio.to_thread(upload.path.replace, queued)
+        try:
+            self._worker.submit(job, queued)
+        except QueueFullError:
+            await asyncio.to_thread(queued.unlink, missing_ok=True)
+            await self._jobs.delete(job.subject, job.job_id)
+            raise
+
+    def _job(self, order: Order, job_id: str, spec: TransformSpec, upload: Upload) -> Job:
+        key = order.idempotency_key
+        return Job(
+            job_id=job_id,
+            subject=order.subject,
+            spec=spec,
+            request_id=order.request_id,
+            created_ms=self._clock.now_ms(),
+            idempotency=None if key is None else IdempotencyKey(key, upload.fingerprint),
+        )
+
+    async def _require_room(self) -> None:
+        if not self._worker.has_room:
+            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S)
+        if not await self._results.has_room():
+            raise ServiceUnavailableException(retry_after_s=_RETRY_LATE_S)
+
+    async def _judge(self, upload: Upload) -> TransformSpec:
+        try:
+            wishes = parse_fields(upload.fields, known_problems=upload.problems)
+            return resolve(wishes, await self._inspected(upload.path))
+        except FieldsRefusedError as refused:
+            raise ValidationException(refused.problems) from refused
+
+    async def _inspected(self, path: Path) -> ImageFacts:
+        try:
+            async with asyncio.timeout(_INSPECTION_TURN_S):
+                return await self._inspector.inspect(path)
+        except ImageRefusedError as refusal:
+            raise InvalidImageException(str(refusal)) from refusal
+        except DecoderError as error:
+            # A file that kills or stalls a decoder is not an image we take, whatever else it is.
+            ctx_logger.warning("Decoder lost to an upload", reason=str(error))
+            raise InvalidImageException("The image could not be read.") from error
+        except TimeoutError as error:
+            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S) from error
+
+    @asynccontextmanager
+    async def _received(self, job_id: str, receive: Receive) -> AsyncIterator[Upload]:
+        """Spool the form's file for as long as it is looked at."""
+        path = self._spool / f"{job_id}.upload"
+        try:
+            yield await receive(path)
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)

@@ -1,0 +1,183 @@
+"""The routes: parse, call, reply. What a job is and does is the engine's business."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from image_service.caller import caller_of
+from image_service.core.headers import is_idempotency_key, preferred_wait_s
+from image_service.engine import Engine, Order
+from image_service.errors import (
+    BadRequestException,
+    InternalErrorException,
+    InvalidImageException,
+    JobFailedException,
+    JobNotReadyException,
+    NotFoundException,
+)
+from image_service.jobs import Job, JobErrorCode, JobStatus, Result
+from image_service.middleware import REQUEST_ID
+from image_service.readiness import Readiness
+from image_service.reply import (
+    JOBS_PATH,
+    ImageReply,
+    job_document,
+    job_path,
+    limits_document,
+    result_path,
+)
+from image_service.storage.base import ResultStore
+from image_service.upload import Upload, receive
+
+_ASSETS: Final = {"docs.js": "text/javascript", "docs.css": "text/css"}
+_DOCS_HEADERS: Final = {
+    # Images come back as blobs; nothing else is loaded, from here or anywhere.
+    "Content-Security-Policy": "default-src 'self'; img-src blob:; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Routes:
+    """The handlers of every route."""
+
+    def __init__(self, engine: Engine, *, results: ResultStore, readiness: Readiness) -> None:
+        self._engine = engine
+        self._results = results
+        self._readiness = readiness
+
+    def table(self) -> list[web.AbstractRouteDef]:
+        """What the service answers to."""
+        return [
+            web.get("/api/v1/images/limits", self.limits, allow_head=False),
+            web.post("/api/v1/images/upscale", self.upscale),
+            web.get(f"{JOBS_PATH}/{{job_id}}", self.job, allow_head=False),
+            web.delete(f"{JOBS_PATH}/{{job_id}}", self.discard),
+            web.get(f"{JOBS_PATH}/{{job_id}}/result", self.result),
+            web.get("/healthz", self.healthz, allow_head=False),
+            web.get("/readyz", self.readyz, allow_head=False),
+            web.get("/openapi.json", self.openapi, allow_head=False),
+            web.get("/docs", self.docs, allow_head=False),
+            web.get("/docs/{asset}", self.docs_asset, allow_head=False),
+        ]
+
+    async def limits(self, request: web.Request) -> web.StreamResponse:
+        """What the caller may use, and how much is left."""
+        return web.json_response(limits_document(caller_of(request.headers)))
+
+    async def upscale(self, request: web.Request) -> web.StreamResponse:
+        """Take an image; answer with the job, or with the result when that is wished and ready."""
+        caller = caller_of(request.headers)
+        order = Order(caller.subject, request[REQUEST_ID], _idempotency_key(request))
+
+        async def received(path: Path) -> Upload:
+            return await receive(request, caller, path)
+
+        job = await self._engine.submit(order, received)
+        wait_s = preferred_wait_s(",".join(request.headers.getall("Prefer", [])))
+        if wait_s is not None:
+            job = await self._engine.settled(job, timeout_s=wait_s)
+        if wait_s is None or not job.status.is_final:
+            return _accepted(job)
+        reply = self._image(request, job, _result_now(job))
+        headers = {
+            "Preference-Applied": f"wait={wait_s}",
+            "Content-Location": result_path(job.job_id),
+        }
+        return await reply.whole(headers)
+
+    async def job(self, request: web.Request) -> web.StreamResponse:
+        """How a job stands."""
+        return web.json_response(job_document(await self._own_job(request)))
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        """The image a job made."""
+        job = await self._own_job(request)
+        return await self._image(request, job, _result_of(job)).conditional()
+
+    async def discard(self, request: web.Request) -> web.StreamResponse:
+        """Cancel or forget a job."""
+        caller = caller_of(request.headers)
+        await self._engine.discard(caller.subject, request.match_info["job_id"])
+        return web.Response(status=204)
+
+    async def healthz(self, _request: web.Request) -> web.StreamResponse:
+        """The process lives."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, _request: web.Request) -> web.StreamResponse:
+        """Whether new work is welcome."""
+        if self._readiness.draining:
+            return web.json_response({"status": "draining"}, status=503)
+        return web.json_response({"status": "ready"})
+
+    async def openapi(self, _request: web.Request) -> web.StreamResponse:
+        """The contract, for machines."""
+        return web.Response(text=_packaged("openapi.json"), content_type="application/json")
+
+    async def docs(self, _request: web.Request) -> web.StreamResponse:
+        """The contract, for people."""
+        page = _packaged("docs.html")
+        return web.Response(text=page, content_type="text/html", headers=_DOCS_HEADERS)
+
+    async def docs_asset(self, request: web.Request) -> web.StreamResponse:
+        """What the page for people is made of."""
+        name = request.match_info["asset"]
+        if name not in _ASSETS:
+            raise NotFoundException
+        return web.Response(text=_packaged(name), content_type=_ASSETS[name], headers=_DOCS_HEADERS)
+
+    async def _own_job(self, request: web.Request) -> Job:
+        caller = caller_of(request.headers)
+        return await self._engine.find(caller.subject, request.match_info["job_id"])
+
+    def _image(self, request: web.Request, job: Job, result: Result) -> ImageReply:
+        return ImageReply(request, job_id=job.job_id, result=result, results=self._results)
+
+
+def _packaged(name: str) -> str:
+    return resources.files("image_service").joinpath("docs", name).read_text("utf-8")
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    values = request.headers.getall("Idempotency-Key", [])
+    if not values:
+        return None
+    if len(values) > 1 or not is_idempotency_key(values[0]):
+        raise BadRequestException("Idempotency-Key must be one value of 1 to 255 visible letters.")
+    return values[0]
+
+
+def _accepted(job: Job) -> web.Response:
+    return web.json_response(
+        job_document(job), status=202, headers={"Location": job_path(job.job_id)}
+    )
+
+
+def _result_of(job: Job) -> Result:
+    """The result of a job that its owner asks about later."""
+    if job.result is not None:
+        return job.result
+    if not job.status.is_final:
+        raise JobNotReadyException(job_id=job.job_id)
+    raise _failure(job)
+
+
+def _result_now(job: Job) -> Result:
+    """The result of a job that its owner waited for: its error is the request's error."""
+    if job.result is not None:
+        return job.result
+    if job.error is None:
+        raise _failure(job)
+    if job.error.code is JobErrorCode.INVALID_IMAGE:
+        raise InvalidImageException(job.error.message)
+    raise InternalErrorException
+
+
+def _failure(job: Job) -> JobFailedException:
+    details: dict[str, object] = {"job_id": job.job_id}
+    if job.status is JobStatus.CANCELLED or job.error is None:
+        return JobFailedException("The job was cancelled.", details=details)
+    error = {"code": job.error.code.value, "message": job.error.message}
+    return JobFailedException("The job failed.", details=details | {"error": error})
