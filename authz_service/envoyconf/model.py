@@ -1,0 +1,66 @@
+"""What a rendering needs besides the policy, and the names that its parts share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+Object: TypeAlias = Mapping[str, Json]
+
+UPSTREAM_CLUSTER = "upstream"
+AUTHZ_CLUSTER = "authz"
+ADMIN_CLUSTER = "admin"
+METRICS_CLUSTER = "metrics"
+PUBLIC_LISTENER = "public"
+SCRAPE_LISTENER = "scrape"
+ROUTE_CONFIGURATION = "public"
+
+BOOTSTRAP_FILE = "bootstrap.yaml"
+CLUSTERS_FILE = "cds.yaml"
+LISTENERS_FILE = "lds.yaml"
+ROUTES_FILE = "rds.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoySettings:
+    """Where Envoy listens, whom it asks and where it writes.
+
+    `run_dir` holds the rendered files; Envoy watches it, so it has to be an absolute path that
+    both sides see. `upstream_host` and `upstream_port` replace the policy's, `metrics_host` and
+    `metrics_port` add a public `GET /metrics` without authentication, for one machine only.
+    """
+
+    public_host: str
+    public_port: int
+    scrape_host: str
+    scrape_port: int = 9901
+    run_dir: Path
+    authz_sockets: tuple[str, ...]
+    admin_socket: str
+    access_log_path: str = "/dev/stdout"
+    google_cloud_project: str | None = None
+    upstream_host: str | None = None
+    upstream_port: int | None = None
+    metrics_host: str | None = None
+    metrics_port: int | None = None
+
+
+def typed(message: str, **fields: Json) -> Object:
+    """An `Any`: the fields of `message`, a full protobuf name, with its type beside them."""
+    return {"@type": f"type.googleapis.com/{message}", **fields}
+
+
+def untyped(message: Object) -> Object:
+    """The same message where its type is known from its place, and would be an error."""
+    return {name: value for name, value in message.items() if name != "@type"}
+
+
+def extension(name: str, message: str, **fields: Json) -> Object:
+    """A `TypedExtensionConfig`. Envoy finds the extension by its type; the name is for people."""
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def duration(milliseconds: int) -> str:
+    """A protobuf `Duration` in its JSON spelling."""
+    return f"{milliseconds // 1000}.{milliseconds % 1000:03}s"
