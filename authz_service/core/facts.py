@@ -13,7 +13,7 @@ class Facts:
 
     method: str
     path: str
-    query: str
+    query: str = field(repr=False)  # it may hold a credential that does not belong there
     route_hint: str
     request_id: str
     client_address: str

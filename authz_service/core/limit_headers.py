@@ -26,7 +26,7 @@ def tightest(readings: Iterable[Reading]) -> Reading:
 
 
 def longest_wait(readings: Iterable[Reading]) -> Reading:
-    """The limit that speaks for a refused request: the one that keeps the caller waiting longest."""
+    """The limit that speaks for a refused request: the one with the longest wait."""
     return max(readings, key=lambda reading: reading.retry_after_ms)
 
 
@@ -45,8 +45,10 @@ def limit_headers(metered: Metered) -> Headers:
 def forwarded_limits(metered: Metered) -> str:
     """The same for the application, in one structured list (`x-authz-limits`)."""
     return ", ".join(
-        f"{_policy(reading)};r={reading.remaining};t={seconds(reading.reset_ms)}"
+        f'"{limit.name}";q={limit.limit};r={reading.remaining}'
+        f";w={_window_seconds(limit)};t={seconds(reading.reset_ms)}"
         for reading in metered.readings
+        for limit in (reading.charge.limit,)
     )
 
 
