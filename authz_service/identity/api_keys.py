@@ -158,8 +158,10 @@ def _problem(details: Mapping[str, object]) -> str:
 def _tier_problems(entries: list[_Entry], tiers: Collection[str] | None) -> list[str]:
     if tiers is None:
         return []
+    known = ", ".join(tiers)
+    # The value is not quoted: it may be a key that stands in the wrong field.
     return [
-        f"API_KEYS[{place}].tier: {entry.tier!r} is no tier of the policy"
+        f"API_KEYS[{place}].tier: is no tier of the policy; known are {known}"
         for place, entry in enumerate(entries)
         if entry.tier not in tiers
     ]
