@@ -7,6 +7,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
+# Not structlog's "iso", which leaves the fraction out when it is zero.
+_TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 _SEVERITIES = {"warn": "WARNING", "exception": "ERROR"}
 
 
@@ -40,7 +42,7 @@ def _processors(*, readable: bool, colors: bool) -> list[Processor]:
     return [
         *shared,
         _severity,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.TimeStamper(fmt=_TIMESTAMP, utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         _cloud_logging_order,
