@@ -37,9 +37,11 @@ class Console:
         try:
             entry = json.loads(line)
         except ValueError:
+            entry = None
+        if isinstance(entry, dict):
+            self.say(self._request(entry))
+        else:
             self.say(line.decode(errors="replace").rstrip())
-            return
-        self.say(self._request(entry))
 
     def banner(self, *, port: int, scrape_port: int) -> None:
         """Where to go and what to paste."""
