@@ -23,7 +23,11 @@ class GrpcServer(StrEnum):
 
 
 def _existing_file(path: Path) -> Path:
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise ValueError(f"is no file: {error.strerror}") from None
+    if not is_file:
         raise ValueError("is no file")
     return path
 
