@@ -28,8 +28,10 @@ def load_policy(file: Path, environment: Mapping[str, str]) -> Policy:
 def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> Iterator[Document]:
     names = main.value(("include",))
     for place, name in enumerate(names if isinstance(names, list) else []):
+        if not isinstance(name, str):
+            continue  # the schema will say so
         try:
-            text = _read(folder / str(name))
+            text = _read(folder / name)
         except OSError as error:
             main.report(
                 Rule.INCLUDE, ("include", place), f"{name!r} cannot be read: {error.strerror}"
@@ -37,7 +39,7 @@ def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> 
         except ValueError:  # a NUL or a lone surrogate
             main.report(Rule.INCLUDE, ("include", place), f"{name!r} is no file name")
         else:
-            yield parse(text, file=str(folder / str(name)), environment=environment)
+            yield parse(text, file=str(folder / name), environment=environment)
 
 
 def _read(file: Path) -> str:

@@ -1,0 +1,198 @@
+"""What right policies mean: notations, defaults, variables, fragments, digest, schema."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from authz_service.core.rules import (
+    Authentication,
+    Charge,
+    Period,
+    Quota,
+    Rate,
+    StoreFailure,
+    Upstream,
+)
+from authz_service.errors import ConfigurationError
+from authz_service.policy.schema import PolicyFile
+from authz_service.policy.sources import load_policy
+from authz_service.testing.builders import read_policy
+
+VALID = Path(__file__).parents[2] / "fixtures" / "policies" / "valid"
+MINIMAL = (VALID / "minimal.yaml").read_text()
+ORIGINS = MINIMAL + 'cors: {origins: "${ORIGINS}"}\n'
+
+
+def test_every_key_has_its_effect() -> None:
+    """A file that sets every key compiles to exactly these rules."""
+    policy = load_policy(VALID / "complete.yaml", {})
+    assert policy.metrics_prefix == "shop_v2"
+    assert policy.trusted_hops == 2
+    assert policy.body_overhead_bytes == 128 << 10
+    assert policy.cors_origins == (
+        "https://app.example.com",
+        "http://localhost:3000",
+        "https://[::1]:8443",
+    )
+    assert policy.upstream == Upstream(host="::1", port=8080, timeout_ms=250)
+    assert list(policy.tiers) == ["anonymous", "free", "pro", "partner"]
+    assert [route.name for route in policy.routes] == ["list", "order", "status", "partner"]
+
+
+def test_tiers_get_rates_and_quotas_named_after_their_window() -> None:
+    """Limits are named by their window, a sliding day differently from a calendar day."""
+    tiers = load_policy(VALID / "complete.yaml", {}).tiers
+    assert tiers["anonymous"].rate is None
+    assert tiers["anonymous"].quota is None
+    assert tiers["anonymous"].max_upload_bytes == 0
+    assert tiers["free"].rate == Rate(name="per-10s", limit=5, window_ms=10_000)
+    assert tiers["free"].quota == Quota(
+        name="per-week", limit=1_000, period=Period.WEEK, zone="Europe/Berlin"
+    )
+    assert tiers["pro"].rate == Rate(name="per-hour", limit=1_000, window_ms=3_600_000)
+    assert tiers["pro"].quota == Quota(
+        name="per-month", limit=20_000, period=Period.MONTH, zone="Europe/Berlin"
+    )
+    assert tiers["partner"].rate == Rate(name="per-24h", limit=10, window_ms=86_400_000)
+
+
+def test_a_route_keeps_its_own_words_over_the_defaults() -> None:
+    """What a route says itself wins over `defaults`; what it does not say comes from there."""
+    listed, order, status, partner = load_policy(VALID / "complete.yaml", {}).routes
+    assert listed.authentication is Authentication.OPTIONAL
+    assert listed.on_store_failure is StoreFailure.DENY
+    assert order.authentication is Authentication.REQUIRED
+    assert order.on_store_failure is StoreFailure.ALLOW
+    assert status.authentication is Authentication.NONE
+    assert partner.on_store_failure is StoreFailure.DENY
+
+
+def test_a_request_takes_its_cost_from_the_tier_and_one_from_the_routes_limits() -> None:
+    """Cost applies to rate and quota; each limit of the route counts 1 whatever the cost."""
+    policy = load_policy(VALID / "complete.yaml", {})
+    order, free = policy.routes[1], policy.tiers["free"]
+    assert free.rate is not None
+    assert free.quota is not None
+    assert order.charges["free"] == (
+        Charge(free.rate, 3),
+        Charge(free.quota, 3),
+        Charge(Rate(name="writes", limit=30, window_ms=60_000), 1),
+        Charge(Rate(name="burst", limit=2, window_ms=1_000), 1),
+    )
+    assert order.global_limits == (Rate(name="writes-total", limit=600, window_ms=60_000),)
+
+
+def test_a_cost_of_zero_leaves_the_tier_out() -> None:
+    """A limit of which a request takes nothing has no part in it."""
+    partner = load_policy(VALID / "complete.yaml", {}).routes[3]
+    writes = Charge(Rate(name="writes", limit=30, window_ms=60_000), 1)
+    assert set(partner.charges.values()) == {(writes,)}
+
+
+def test_a_route_that_asks_for_no_caller_charges_nobody() -> None:
+    """Should Envoy ask about an open route all the same, the answer costs nothing."""
+    status = load_policy(VALID / "complete.yaml", {}).routes[2]
+    assert set(status.charges.values()) == {()}
+
+
+def test_what_a_minimal_policy_leaves_out_has_these_defaults() -> None:
+    """Callers are required, a request costs 1, a failing store is counted around locally."""
+    policy = read_policy(MINIMAL)
+    (route,) = policy.routes
+    assert route.authentication is Authentication.REQUIRED
+    assert route.on_store_failure is StoreFailure.LOCAL
+    assert (route.cost, route.limits, route.forward_limits) == (1, (), False)
+    assert (policy.metrics_prefix, policy.trusted_hops) == ("authz", 0)
+    assert policy.body_overhead_bytes == 64 << 10
+    assert policy.upstream.timeout_ms == 60_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('["https://a.example"]', ("https://a.example",)),
+        ("[]", ()),
+        ("", ()),
+        (None, ()),
+    ],
+)
+def test_a_variable_fills_a_value(text: str | None, expected: tuple[str, ...]) -> None:
+    """A set variable is read as JSON; unset or empty, the key's default applies."""
+    environment = {} if text is None else {"ORIGINS": text}
+    assert read_policy(ORIGINS, environment=environment).cors_origins == expected
+
+
+@pytest.mark.parametrize("text", ['["https://a.example"', "[" * 100_000, "{]"])
+def test_a_variable_that_is_no_json_is_a_problem_of_its_line(text: str) -> None:
+    """Broken JSON in a variable is reported where the variable is used, without its value."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy(ORIGINS, environment={"ORIGINS": text})
+    assert caught.value.problems == ("policy.yaml:9: cors.origins: ${ORIGINS} is not valid JSON",)
+
+
+def test_a_variable_in_a_list_leaves_its_place_out() -> None:
+    """An unset variable inside a list is no element, and the lines of the others stay right."""
+    text = MINIMAL + 'cors:\n  origins:\n    - "${NOT_SET}"\n    - "*"\n'
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy(text)
+    (problem,) = caught.value.problems
+    assert problem.startswith("policy.yaml:12: cors.origins[0]: '*' is no origin")
+
+
+def test_a_variable_inside_other_text_is_text() -> None:
+    """Only a value that is exactly `${NAME}` is a variable: nothing is spliced into text."""
+    with pytest.raises(ConfigurationError, match=r"'\$\{PREFIX\}_v2' is no metric prefix"):
+        read_policy(MINIMAL + "metrics_prefix: ${PREFIX}_v2\n", environment={"PREFIX": "shop"})
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    """A policy that cannot be read is named with the reason."""
+    with pytest.raises(ConfigurationError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        load_policy(tmp_path / "nowhere.yaml", {})
+
+
+def test_bytes_that_are_no_text_are_a_configuration_error(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is refused like any other broken YAML."""
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(b"version: 1\nmetrics_prefix: \xff\xfe\n")
+    with pytest.raises(ConfigurationError, match="it holds a character YAML forbids"):
+        load_policy(file, {})
+
+
+def test_the_digest_names_the_data_not_the_layout() -> None:
+    """Comments, order of keys and quoting do not change the digest."""
+    rewritten = """
+# The same policy, written by somebody else.
+routes:
+- match:
+    path: '/v1/things'
+    method: "GET"
+  name: things
+upstream:
+  address: 127.0.0.1:8080
+tiers:
+  free:
+    max_upload: "5MB"
+    quota: 100/day
+    rate: 10/minute
+version: 1
+"""
+    assert read_policy(rewritten).digest == read_policy(MINIMAL).digest
+
+
+def test_the_digest_changes_with_any_value() -> None:
+    """Two policies that differ in one number have different digests."""
+    assert read_policy(MINIMAL.replace("5MB", "6MB")).digest != read_policy(MINIMAL).digest
+
+
+def test_the_schema_for_editors_knows_every_key() -> None:
+    """The exported JSON Schema is JSON and lists each key of each part, with nothing added."""
+    schema = json.loads(json.dumps(PolicyFile.model_json_schema()))
+    assert set(schema["properties"]) == set(PolicyFile.model_fields)
+    assert schema["additionalProperties"] is False
+    parts = schema["$defs"]
+    assert {"TierPart", "RoutePart", "MatchPart", "RouteLimitPart", "UpstreamPart"} <= set(parts)
+    for part in parts.values():
+        assert part["additionalProperties"] is False
+    assert parts["RoutePart"]["properties"]["match"] == {"$ref": "#/$defs/MatchPart"}
