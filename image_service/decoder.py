@@ -2,7 +2,8 @@
 
 Run as `python -m image_service.decoder MEMORY_BYTES DEADLINE_S PARENT_PID`. Requests come as JSON
 lines on standard input, answers go as JSON lines to standard output: any number of
-`{"progress": …}`, then one `{"facts": …}`, `{"done": true}`, `{"refused": …}` or `{"failed": …}`.
+`{"progress": …}`, then one `{"facts": …}`, `{"done": true}`, `{"refused": …}`, `{"unfit": …}` or
+`{"failed": …}`.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from image_service.core.bounds import ImageRefusedError
+from image_service.core.bounds import ImageRefusedError, ResultRefusedError
 from image_service.core.formats import ImageFormat
 from image_service.core.inspect import inspect
 from image_service.core.spec import TransformSpec
@@ -47,6 +48,8 @@ def answer(request: Mapping[str, Any], tell: Tell) -> Answer:
         return _carry_out(request, tell)
     except ImageRefusedError as refusal:
         return {"refused": str(refusal)}
+    except ResultRefusedError as refusal:
+        return {"unfit": str(refusal)}
     except Exception as error:  # noqa: BLE001 - foreign bytes, foreign code: nothing may get out
         return {"failed": type(error).__name__}
 

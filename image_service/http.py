@@ -8,16 +8,19 @@ from aiohttp import web
 
 from image_service.caller import caller_of
 from image_service.core.headers import is_idempotency_key, preferred_wait_s
+from image_service.core.spec import FieldProblem
 from image_service.engine import Engine, Order
 from image_service.errors import (
+    ApiException,
     BadRequestException,
     InternalErrorException,
     InvalidImageException,
     JobFailedException,
     JobNotReadyException,
     NotFoundException,
+    ValidationException,
 )
-from image_service.jobs import Job, JobErrorCode, JobStatus, Result
+from image_service.jobs import Job, JobError, JobErrorCode, JobStatus, Result
 from image_service.middleware import REQUEST_ID
 from image_service.readiness import Readiness
 from image_service.reply import (
@@ -170,9 +173,17 @@ def _result_now(job: Job) -> Result:
         return job.result
     if job.error is None:
         raise _failure(job)
-    if job.error.code is JobErrorCode.INVALID_IMAGE:
-        raise InvalidImageException(job.error.message)
-    raise InternalErrorException
+    raise _error_now(job.error)
+
+
+def _error_now(error: JobError) -> ApiException:
+    match error.code:
+        case JobErrorCode.INVALID_IMAGE:
+            return InvalidImageException(error.message)
+        case JobErrorCode.VALIDATION_ERROR:
+            return ValidationException([FieldProblem("format", error.message)])
+        case JobErrorCode.INTERNAL_ERROR:
+            return InternalErrorException()
 
 
 def _failure(job: Job) -> JobFailedException:

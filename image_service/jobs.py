@@ -29,6 +29,7 @@ class JobErrorCode(StrEnum):
     """Why a job failed; the value is the API's error code."""
 
     INVALID_IMAGE = "INVALID_IMAGE"
+    VALIDATION_ERROR = "VALIDATION_ERROR"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from image_service.core.bounds import ImageFacts, ImageRefusedError
+from image_service.core.bounds import ImageFacts, ImageRefusedError, ResultRefusedError
 from image_service.core.formats import ImageFormat
 from image_service.core.spec import TransformSpec
 from image_service.errors import DecoderError
@@ -65,6 +65,7 @@ class Sandbox:
 
         Raises:
             ImageRefusedError: the file does not decode.
+            ResultRefusedError: the result does not fit into the format.
             DecoderError: the process died, ran out of memory or took too long.
         """
         request = {"source": str(source), "target": str(target), "spec": asdict(spec)}
@@ -160,6 +161,8 @@ async def _line(process: asyncio.subprocess.Process) -> Mapping[str, Any]:
 def _outcome(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     if "refused" in answer:
         raise ImageRefusedError(answer["refused"])
+    if "unfit" in answer:
+        raise ResultRefusedError(answer["unfit"])
     if "failed" in answer:
         raise DecoderError(f"the decoder failed: {answer['failed']}")
     return answer

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from image_service.clock import Clock
-from image_service.core.bounds import ImageRefusedError
+from image_service.core.bounds import ImageRefusedError, ResultRefusedError
 from image_service.errors import QueueFullError
 from image_service.jobs import Job, JobError, JobErrorCode, JobStatus
 from image_service.observe import ctx_logger, request_context
 from image_service.sandbox import Sandbox
 from image_service.storage.base import JobStore, ResultStore
 
-_OUR_FAULT: Final = JobError(JobErrorCode.INTERNAL_ERROR, "The image could not be processed.")
+_OUR_FAULT: Final = "The image could not be processed."
 
 
 class _GoneError(Exception):
@@ -115,8 +115,9 @@ class Worker:
             result = await self._results.keep(run.job.job_id, target, spec.format.media_type)
             return run.job.succeeded(result, self._clock.now_ms())
         except ImageRefusedError as refusal:
-            error = JobError(JobErrorCode.INVALID_IMAGE, str(refusal))
-            return run.job.failed(error, self._clock.now_ms())
+            return self._failed(run, JobErrorCode.INVALID_IMAGE, str(refusal))
+        except ResultRefusedError as refusal:
+            return self._failed(run, JobErrorCode.VALIDATION_ERROR, str(refusal))
         except _GoneError:
             raise
         except Exception as error:
@@ -124,9 +125,12 @@ class Worker:
             if await run.is_gone():
                 raise _GoneError from error
             ctx_logger.exception("Job broke", job_id=run.job.job_id)
-            return run.job.failed(_OUR_FAULT, self._clock.now_ms())
+            return self._failed(run, JobErrorCode.INTERNAL_ERROR, _OUR_FAULT)
         finally:
             await asyncio.to_thread(target.unlink, missing_ok=True)
+
+    def _failed(self, run: "_Run", code: JobErrorCode, message: str) -> Job:
+        return run.job.failed(JobError(code, message), self._clock.now_ms())
 
     async def _settle(self, final: Job) -> None:
         if not await self._jobs.update(final):

@@ -17,6 +17,10 @@ class ImageRefusedError(Exception):
     """The bytes are not an image that this service takes; the message may be shown to anyone."""
 
 
+class ResultRefusedError(Exception):
+    """The format cannot hold the result; the message, for the client, says what would help."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What an accepted image is, by its content."""

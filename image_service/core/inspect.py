@@ -4,6 +4,8 @@ Runs only inside the sandbox process: decoders meet hostile bytes here for the f
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,18 @@ _BY_DECODER: Final = {
 _MAX_DECODED_PIXELS: Final = MAX_OUTPUT_PIXELS // min(SCALES) ** 2
 
 
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Decide here, not by interpreter flags, what Pillow's warnings mean.
+
+    A warning of a decompression bomb is an error; complaints about odd metadata are nothing.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def inspect(path: Path) -> ImageFacts:
     """Judge a file by its header first, then by decoding it once.
 
@@ -42,7 +56,7 @@ def inspect(path: Path) -> ImageFacts:
     if path.stat().st_size == 0:
         raise ImageRefusedError("The file is empty.")
     try:
-        with open_image(path) as image:
+        with decoding(), open_image(path) as image:
             facts = _facts(image)
             _decode(image)
             return facts
@@ -55,15 +69,13 @@ def inspect(path: Path) -> ImageFacts:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Read an image's header; the caller closes it.
+    """Read an image's header, inside `decoding`; the caller closes it.
 
     Raises:
         ImageRefusedError: no decoder of ours knows the file, or its header alone is a bomb.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path, formats=DECODERS)
+        return Image.open(path, formats=DECODERS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefusedError(_SIDES) from error
     except Exception as error:
@@ -87,12 +99,10 @@ def _decode(image: Image.Image) -> None:
     """Decode every frame that could become output, to find damage before a job exists."""
     # A JPEG is checked at an eighth of its size: all data is read, most arithmetic is saved.
     image.draft(None, (image.width // 8, image.height // 8))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    image.load()
+    for frame in range(1, _decodable(image)):
+        image.seek(frame)
         image.load()
-        for frame in range(1, _decodable(image)):
-            image.seek(frame)
-            image.load()
 
 
 def _decodable(image: Image.Image) -> int:

@@ -10,10 +10,10 @@ from typing import Final, TypedDict
 
 from PIL import Image, ImageSequence
 
-from image_service.core.bounds import ImageRefusedError
+from image_service.core.bounds import ImageRefusedError, ResultRefusedError
 from image_service.core.colour import fitting_profile, for_encoder, for_resampling
 from image_service.core.formats import ImageFormat
-from image_service.core.inspect import open_image
+from image_service.core.inspect import decoding, open_image
 from image_service.core.spec import TransformSpec
 
 Report = Callable[[int], None]
@@ -28,6 +28,8 @@ _TRANSPOSITIONS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_WEBP_PARTITION_OVERFLOW: Final = "encoding error 6"
+_TOO_DETAILED: Final = "the result is too detailed for one WebP file; choose another format"
 _ORIENTATION_TAG: Final = 0x0112
 _GIF_RESTORE_BACKGROUND: Final = 2
 # Level 6 takes four times as long for a result a tenth smaller; WebP methods are alike.
@@ -65,8 +67,9 @@ def transform(source: Path, target: Path, spec: TransformSpec, report: Report) -
 
     Raises:
         ImageRefusedError: the file does not decode.
+        ResultRefusedError: the enlarged image does not fit into the format.
     """
-    with open_image(source) as image:
+    with decoding(), open_image(source) as image:
         profile = image.info.get("icc_profile")
         frames, animation = _enlarged(image, spec, report)
     options = _encoder_options(spec)
@@ -75,7 +78,7 @@ def transform(source: Path, target: Path, spec: TransformSpec, report: Report) -
         options["icc_profile"] = kept
     if len(frames) > 1:
         options.update(_animation_options(spec.format, frames, animation))
-    frames[0].save(target, spec.format.value, **options)
+    _save(frames[0], target, spec.format, options)
     report(100)
 
 
@@ -118,6 +121,17 @@ def _enlarge(frame: Image.Image, orientation: int, spec: TransformSpec) -> Image
     # Encoders write comments, resolution and transparency found here: nothing may be left.
     finished.info.clear()
     return finished
+
+
+def _save(first: Image.Image, target: Path, form: ImageFormat, options: _Options) -> None:
+    try:
+        first.save(target, form.value, **options)
+    except ValueError as error:
+        # WebP keeps the modes of all blocks in a partition of 512 KiB at most (RFC 6386,
+        # section 9.5 with 9.1): a very large and very detailed picture has more of them.
+        if form is ImageFormat.WEBP and str(error) == _WEBP_PARTITION_OVERFLOW:
+            raise ResultRefusedError(_TOO_DETAILED) from error
+        raise
 
 
 def _orientation(image: Image.Image) -> int:
