@@ -60,9 +60,12 @@ class Connection:
     async def _call_once_connected(self, command: Command) -> object:
         try:
             async with asyncio.timeout(self._timeout_s):
-                # Shielded: a caller who gives up must not take the attempt from the others.
-                link = await asyncio.shield(self._connecting())
-                return await link.send(command)
+                attempt = self._connecting()
+                # Not awaited itself: a caller who gives up must not cancel it for the others.
+                await asyncio.wait([attempt])
+                if attempt.cancelled():
+                    raise StoreError("the counter store is closed")
+                return await attempt.result().send(command)
         except TimeoutError:
             raise StoreError(f"no connection to {self._endpoint} in time") from None
 

@@ -18,13 +18,13 @@ _START_PAUSE_S = 0.025
 class Server:
     """One server process, with nothing on disk but its socket. Use it as a context manager."""
 
-    def __init__(self, binary: str, *options: str) -> None:
+    def __init__(self, binary: str, *, password: str = "") -> None:
         self._binary = binary
-        self._options = options
+        self._options = ["--requirepass", password] if password else []
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="store-"))
         self.socket = str(self._folder / "s")
-        self.admin = redis.Redis(unix_socket_path=self.socket)
+        self.admin = redis.Redis(unix_socket_path=self.socket, password=password or None)
 
     @property
     def url(self) -> str:
@@ -38,15 +38,13 @@ class Server:
         return self._process
 
     def start(self) -> None:
-        """Start the server and wait until it answers, whatever it answers."""
+        """Start the server and wait until it answers."""
         fixed = ["--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
         command = [self._binary, *fixed, "--dir", str(self._folder), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
         for _ in range(_START_ATTEMPTS):
             try:
                 self.admin.ping()
-            except redis.AuthenticationError:
-                return
             except redis.ConnectionError:
                 try:
                     self._process.wait(_START_PAUSE_S)

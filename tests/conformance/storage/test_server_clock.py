@@ -1,0 +1,85 @@
+"""The main promises once more with the shipped script, on the server's own clock."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from authz_service.clock import SystemClock
+from authz_service.errors import StoreError
+from authz_service.storage.redis.store import RedisStore
+from authz_service.testing.clock import ManualClock
+from tests.conformance.storage.bench import redis_store, script_on_test_clock
+from tests.conformance.storage.limits import DAY, HOUR, MINUTE, ask, quota, rate
+from tests.conformance.storage.server import Server
+
+
+@pytest_asyncio.fixture
+async def store(server: Server) -> AsyncIterator[RedisStore]:
+    """A store as it is deployed."""
+    store = redis_store(server.url, clock=SystemClock())
+    yield store
+    await store.close()
+
+
+def test_the_script_under_test_is_the_shipped_one_but_for_its_clock() -> None:
+    """Exactly one line differs between what is tested and what is shipped."""
+    script_on_test_clock()  # asserts it
+
+
+async def test_four_processes_share_a_limit_of_five(server: Server) -> None:
+    """A hundred callers over four connections admit exactly five."""
+    stores = [redis_store(server.url, clock=SystemClock()) for _ in range(4)]
+    answers = await asyncio.gather(
+        *(ask(stores[n % 4], rate(5, MINUTE), quota(50)) for n in range(100))
+    )
+    assert sum(answer.admitted for answer in answers) == 5
+    for store in stores:
+        await store.close()
+
+
+async def test_a_place_comes_back_when_the_server_says_so(store: RedisStore) -> None:
+    """Asking again and again, the first admission after a denial is not early and not late."""
+    limit = rate(1, 150)
+    clock = SystemClock()
+    assert (await ask(store, limit)).admitted
+    asked_ms = clock.monotonic_ms()
+    wait_ms = (await ask(store, limit)).readings[0].retry_after_ms
+    assert 0 < wait_ms <= 150
+    while not (await ask(store, limit)).admitted:
+        assert clock.monotonic_ms() - asked_ms <= wait_ms + 5_000
+    assert clock.monotonic_ms() - asked_ms > wait_ms - 2
+
+
+async def test_counters_leave_the_server_by_themselves(server: Server, store: RedisStore) -> None:
+    """Every key has an expiry: a window and a minute, or a day's rest and a minute."""
+    await ask(store, rate(5, MINUTE), quota(5))
+    assert MINUTE < server.admin.pttl("authz:{1:key:a}:rate:rate") <= 2 * MINUTE
+    assert MINUTE - 1_000 < server.admin.pttl("authz:{1:key:a}:quota:quota") <= DAY + MINUTE
+
+
+async def test_quotas_follow_the_servers_calendar_when_this_process_is_days_off(
+    server: Server,
+) -> None:
+    """A process whose clock is wrong counts in the server's day, and with everybody else."""
+    right = redis_store(server.url, clock=SystemClock())
+    for off in (-3 * DAY, 3 * DAY, 400 * DAY):
+        wrong = redis_store(server.url, clock=ManualClock(SystemClock().now_ms() + off))
+        assert (await ask(wrong, quota(9))).admitted
+        await wrong.close()
+    answer = await ask(right, quota(9))
+    assert answer.readings[0].remaining == 5
+    assert answer.readings[0].reset_ms <= DAY
+    await right.close()
+
+
+async def test_a_counter_of_another_kind_in_the_way_is_an_error(
+    server: Server, store: RedisStore
+) -> None:
+    """What somebody else wrote under our names is never taken for a count."""
+    server.admin.lpush("authz:{1:key:a}:rate:rate", "x")
+    server.admin.set("authz:{1:key:b}:rate:rate", "x")
+    for subject in ("key:a", "key:b"):
+        with pytest.raises(StoreError):
+            await ask(store, rate(5, HOUR), subject=subject)
