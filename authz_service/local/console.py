@@ -70,7 +70,7 @@ Ready.
                 self._paint(status, _COLOURS.get(status[0], "")),
                 f"{entry.get('method') or '-':<6}",
                 f"{entry.get('path') or '-'}",
-                f"{entry.get('duration_ms')} ms",
+                f"{_number(entry.get('duration_ms')):.1f} ms",
                 f"{entry.get('subject') or '-'}",
                 self._paint(why, _DIM),
             )
@@ -78,3 +78,7 @@ Ready.
 
     def _paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_RESET}" if self._colours and colour else text
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -52,6 +52,7 @@ def valkey(layout: Layout) -> Part:
             *("--appendonly", "no"),
             *("--dir", str(layout.run_dir)),
             *("--loglevel", "warning"),
+            *("--logfile", str(layout.run_dir / "valkey.log")),
         ),
         ready=lambda: valkey_ok(layout.valkey_socket),
         environment=layout.environment,
