@@ -1,0 +1,69 @@
+"""The exact names of counters, and that no two counters share one."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_service.core.counter_key import counter_keys
+from authz_service.core.rules import Charge, Limit, Period, Quota, Rate
+
+
+def limit(kind: str, name: str) -> Limit:
+    """Make a limit of a kind."""
+    if kind == "rate":
+        return Rate(name=name, limit=1, window_ms=1)
+    return Quota(name=name, limit=1, period=Period.DAY, zone="UTC")
+
+
+def key(subject: str, kind: str, name: str) -> bytes:
+    """Return the one key of one limit."""
+    [only] = counter_keys(subject, (Charge(limit(kind, name), 1),))
+    return only
+
+
+def hash_tag(key: bytes) -> bytes:
+    """Return what Redis Cluster hashes: from the first brace to the first closing one after it."""
+    start = key.index(b"{") + 1
+    return key[start : key.index(b"}", start)]
+
+
+def test_keys_are_pinned_byte_by_byte() -> None:
+    """A change of these bytes forgets every counter: it needs a new version number."""
+    assert key("key:3f2a9c0d1e5b", "rate", "per-minute") == (
+        b"authz:{1:key:3f2a9c0d1e5b}:rate:per-minute"
+    )
+    assert key("anon:2001:db8::/64", "quota", "per-day") == (
+        b"authz:{1:anon:2001:db8::/64}:quota:per-day"
+    )
+    assert key("jwt:corp:a b}{%ä", "rate", "a:b c") == (
+        b"authz:{1:jwt:corp:a%20b%7D%7B%25%C3%A4}:rate:a:b%20c"
+    )
+    assert key("", "rate", "x") == b"authz:{1:}:rate:x"
+
+
+TEXT = st.one_of(
+    st.text(max_size=8), st.text("ab:{}%/ \n", max_size=6), st.text(st.characters(), max_size=3)
+)
+PARTS = st.tuples(TEXT, st.sampled_from(["rate", "quota"]), TEXT)
+
+
+@given(PARTS, PARTS)
+def test_different_counters_never_share_a_key(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    """Whatever stands in subjects and names, also what looks like a key."""
+    assert (key(*one) == key(*other)) == (one == other)
+
+
+@given(st.text(st.characters(categories=["Cs", "L", "P", "Z"]), max_size=20))
+def test_a_subject_is_one_hash_tag(subject: str) -> None:
+    """All keys of a subject hash to one slot: the tag is whole, not empty, and the same."""
+    charges = (Charge(limit("rate", "a}b"), 1), Charge(limit("quota", "{c}"), 1))
+    tags = {hash_tag(key) for key in counter_keys(subject, charges)}
+    assert len(tags) == 1
+    assert tags.pop().startswith(b"1:")
+
+
+def test_keys_stand_in_the_order_of_the_charges() -> None:
+    """One key a charge."""
+    charges = tuple(Charge(limit("rate", name), 1) for name in "cab")
+    assert [key[-1:] for key in counter_keys("s", charges)] == [b"c", b"a", b"b"]
