@@ -1,0 +1,149 @@
+"""From a credential to a caller, or to the reason why there is none."""
+
+import pytest
+
+from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.credential import ApiKey, BearerToken, Malformed, NoCredential, Presented
+from authz_service.core.identify import client_network, identify
+from authz_service.core.identity import Identity, Method
+from authz_service.core.rules import Authentication
+from authz_service.core.verdict import Reason
+from authz_service.testing.builders import facts, key_record, route
+
+NOW_MS = 1_000_000
+KEY = ApiKey(b"sk-0123456789")
+
+
+def identified(
+    presented: Presented,
+    *,
+    record: ApiKeyRecord | None = None,
+    authentication: Authentication = Authentication.REQUIRED,
+    client_address: str = "203.0.113.7",
+) -> Identity | Reason:
+    """Identify on a route with this authentication, with one record for every key."""
+    return identify(
+        presented,
+        facts=facts(client_address=client_address),
+        route=route(authentication=authentication),
+        find_key=lambda _: record,
+        now_ms=NOW_MS,
+    )
+
+
+def test_a_known_key_is_its_subject() -> None:
+    """A key's record says who the caller is and of which tier."""
+    record = key_record("key-1", subject="acme", tier="pro", expires_at_ms=NOW_MS + 1)
+    assert identified(KEY, record=record) == Identity(
+        subject="key:acme", tier="pro", method=Method.API_KEY, key_id="key-1"
+    )
+
+
+def test_the_key_itself_is_looked_up() -> None:
+    """The look-up gets exactly the bytes that were presented."""
+    asked: list[bytes] = []
+
+    def find_key(key: bytes) -> None:
+        asked.append(key)
+
+    identify(KEY, facts=facts(), route=route(), find_key=find_key, now_ms=NOW_MS)
+    assert asked == [KEY.value]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (None, Reason.UNKNOWN_KEY),
+        (key_record(disabled=True), Reason.DISABLED_KEY),
+        (key_record(disabled=True, expires_at_ms=1), Reason.DISABLED_KEY),
+        (key_record(expires_at_ms=NOW_MS), Reason.EXPIRED_KEY),
+        (key_record(expires_at_ms=-1), Reason.EXPIRED_KEY),
+    ],
+)
+@pytest.mark.parametrize("authentication", Authentication)
+def test_a_key_that_is_not_good_is_refused_everywhere(
+    record: ApiKeyRecord | None, reason: Reason, authentication: Authentication
+) -> None:
+    """An invalid key never turns into an anonymous caller, whatever the route asks for."""
+    assert identified(KEY, record=record, authentication=authentication) is reason
+
+
+@pytest.mark.parametrize("authentication", Authentication)
+def test_no_token_is_valid_while_no_issuer_is_trusted(authentication: Authentication) -> None:
+    """A well-formed bearer token is refused on every route."""
+    assert identified(BearerToken(b"a.b.c"), authentication=authentication) is Reason.INVALID_TOKEN
+
+
+@pytest.mark.parametrize("authentication", Authentication)
+def test_a_malformed_credential_keeps_its_reason(authentication: Authentication) -> None:
+    """What the first stage found wrong is the reason, on every route."""
+    presented = Malformed(Reason.AMBIGUOUS_CREDENTIAL)
+    assert identified(presented, authentication=authentication) is Reason.AMBIGUOUS_CREDENTIAL
+
+
+def test_a_route_that_requires_a_caller_refuses_nobody_in_particular() -> None:
+    """No credential on a required route is a missing credential, address or not."""
+    assert identified(NoCredential()) is Reason.MISSING_CREDENTIAL
+    assert identified(NoCredential(), client_address="") is Reason.MISSING_CREDENTIAL
+
+
+@pytest.mark.parametrize("authentication", [Authentication.OPTIONAL, Authentication.NONE])
+def test_a_caller_without_credential_is_anonymous_where_allowed(
+    authentication: Authentication,
+) -> None:
+    """An anonymous caller is known by the address that Envoy vouches for."""
+    assert identified(NoCredential(), authentication=authentication) == Identity(
+        subject="anon:203.0.113.7", tier="anonymous", method=Method.ANONYMOUS
+    )
+
+
+@pytest.mark.parametrize("address", ["", "unknown", "203.0.113.7, 10.0.0.1", "203.0.113.7:80"])
+def test_an_anonymous_caller_without_an_address_is_refused(address: str) -> None:
+    """Somebody who cannot be counted does not pass."""
+    found = identified(
+        NoCredential(), authentication=Authentication.OPTIONAL, client_address=address
+    )
+    assert found is Reason.NO_CLIENT_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_address_is_counted_by_its_network(address: str, network: str) -> None:
+    """IPv4 counts whole, also when mapped into IPv6; IPv6 counts by its /64."""
+    assert client_network(address) == network
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        " ",
+        "localhost",
+        "1.2.3",
+        "01.2.3.4",
+        "1.2.3.4 ",
+        "::g",
+        "1.2.3.4/24",
+        "\uff11.2.3.4",
+        "[::1]",
+    ],
+)
+def test_what_is_no_address_has_no_network(address: str) -> None:
+    """Only a plain address is one; nothing is repaired."""
+    assert client_network(address) is None
+
+
+def test_a_subject_cannot_imitate_another_kind_of_caller() -> None:
+    """Our prefix stands before whatever a key's subject says."""
+    found = identified(KEY, record=key_record(subject="anon:203.0.113.7"))
+    assert isinstance(found, Identity)
+    assert found.subject == "key:anon:203.0.113.7"
