@@ -93,7 +93,7 @@ def _epoch_ms(moment: datetime | None) -> int | None:
 
 
 _KNOWN = ", ".join(_Entry.model_fields)
-_ENTRIES = TypeAdapter(list[_Entry])
+_ENTRIES = TypeAdapter(list[_Entry], config=ConfigDict(hide_input_in_errors=True))
 
 
 class KeyIndex:

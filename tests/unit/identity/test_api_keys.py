@@ -1,0 +1,255 @@
+"""API_KEYS: what is accepted, what is refused, and that no key is ever repeated."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from authz_service.core.api_key import ApiKeyRecord
+from authz_service.errors import ConfigurationError
+from authz_service.identity.api_keys import KeyIndex, load_api_keys
+from authz_service.testing.builders import PlantedSecrets
+
+TIERS = ("free", "pro")
+KEY = "sk-0123456789"
+SHA256 = hashlib.sha256(KEY.encode()).hexdigest()
+ENTRY: dict[str, Any] = {"key": KEY, "name": "A key", "tier": "free"}
+
+
+def loaded(*entries: object) -> KeyIndex:
+    """The keys of these entries."""
+    return load_api_keys(json.dumps(entries), tiers=TIERS)
+
+
+def refused(*entries: object) -> tuple[str, ...]:
+    """The problems of these entries."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(*entries)
+    return caught.value.problems
+
+
+def without(name: str) -> dict[str, Any]:
+    """A right entry that lacks one field."""
+    return {field: value for field, value in ENTRY.items() if field != name}
+
+
+def test_no_text_means_no_keys() -> None:
+    """An empty variable and an empty list are right, and know no key."""
+    assert len(load_api_keys("", tiers=TIERS)) == 0
+    assert len(load_api_keys("[]", tiers=TIERS)) == 0
+
+
+def test_a_key_is_found_by_itself_alone() -> None:
+    """The exact key finds its record; anything else finds nothing."""
+    keys = loaded(ENTRY)
+    assert keys.find(KEY.encode()) is not None
+    for other in (b"", b"sk-012345678", b"SK-0123456789", SHA256.encode(), b" sk-0123456789"):
+        assert keys.find(other) is None
+
+
+def test_what_an_entry_leaves_out_has_defaults() -> None:
+    """Id and subject are the first 12 hex digits of the key's SHA-256; nothing expires."""
+    assert loaded(ENTRY).find(KEY.encode()) == ApiKeyRecord(
+        id=SHA256[:12], name="A key", subject=SHA256[:12], tier="free"
+    )
+
+
+def test_everything_an_entry_can_say() -> None:
+    """Id, subject, scopes, expiry and disabling end up in the record."""
+    entry = ENTRY | {
+        "id": "key-1",
+        "subject": "acme:billing/eu@example.com",
+        "scopes": ["read", "write"],
+        "expires_at": "2030-01-01T01:00:00.5+01:00",
+        "disabled": True,
+    }
+    assert loaded(entry).find(KEY.encode()) == ApiKeyRecord(
+        id="key-1",
+        name="A key",
+        subject="acme:billing/eu@example.com",
+        tier="free",
+        scopes=("read", "write"),
+        expires_at_ms=1_893_456_000_500,
+        disabled=True,
+    )
+
+
+def test_the_subject_is_the_id_unless_it_is_said() -> None:
+    """A key with an id and no subject is counted by its id."""
+    record = loaded(ENTRY | {"id": "key-1"}).find(KEY.encode())
+    assert record is not None
+    assert record.subject == "key-1"
+
+
+def test_a_digest_stands_for_a_key() -> None:
+    """Operators may keep the key to themselves and configure its SHA-256."""
+    assert loaded(without("key") | {"key_sha256": SHA256}).find(KEY.encode()) == (
+        loaded(ENTRY).find(KEY.encode())
+    )
+
+
+def test_two_keys_of_one_subject_are_two_records() -> None:
+    """Rotation: both keys work and count together."""
+    keys = loaded(ENTRY | {"subject": "acme"}, ENTRY | {"key": "sk-another-key", "subject": "acme"})
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "{]", "nonsense", "[{'key': 1}]", "\x00", "[" * 100_000, "[1,]"]
+)
+def test_text_that_is_no_json_is_refused_without_being_quoted(text: str) -> None:
+    """A JSON error may quote the text, so only the variable is named."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_api_keys(text, tiers=TIERS)
+    assert caught.value.problems == ("API_KEYS: is not valid JSON",)
+
+
+@pytest.mark.parametrize("text", ["{}", '"text"', "1", "null", "true"])
+def test_anything_but_a_list_is_refused(text: str) -> None:
+    """The variable is a list of entries."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_api_keys(text, tiers=TIERS)
+    assert caught.value.problems == ("API_KEYS: should be a valid array",)
+
+
+BAD_KEY = "must be 8 to 256 printable ASCII characters without space or comma"
+BAD_NAME = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -"
+NO_TIER = "is no tier of the policy; known are free, pro"
+FIELDS = "key, key_sha256, name, tier, id, subject, scopes, expires_at, disabled"
+ONE_SECRET = "API_KEYS[0]: needs exactly one of key and key_sha256"
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (7, "API_KEYS[0]: should be an object"),
+        (without("name"), "API_KEYS[0].name: is required"),
+        (without("tier"), "API_KEYS[0].tier: is required"),
+        (without("key"), ONE_SECRET),
+        (ENTRY | {"key": None}, ONE_SECRET),
+        (ENTRY | {"key_sha256": SHA256}, ONE_SECRET),
+        (ENTRY | {"key": "1234567"}, f"API_KEYS[0].key: {BAD_KEY}"),
+        (ENTRY | {"key": "k" * 257}, f"API_KEYS[0].key: {BAD_KEY}"),
+        (ENTRY | {"key": "sk-with space"}, f"API_KEYS[0].key: {BAD_KEY}"),
+        (ENTRY | {"key": "sk-with,comma"}, f"API_KEYS[0].key: {BAD_KEY}"),
+        (ENTRY | {"key": "sk-wíth-accent"}, f"API_KEYS[0].key: {BAD_KEY}"),
+        (ENTRY | {"key": 12345678}, "API_KEYS[0].key: should be a valid string"),
+        (
+            without("key") | {"key_sha256": SHA256.upper()},
+            "API_KEYS[0].key_sha256: must be 64 lower-case hex digits",
+        ),
+        (
+            without("key") | {"key_sha256": SHA256[:-1]},
+            "API_KEYS[0].key_sha256: must be 64 lower-case hex digits",
+        ),
+        (ENTRY | {"tier": ""}, f"API_KEYS[0].tier: {BAD_NAME}"),
+        (
+            ENTRY | {"tier": "gold"},
+            "API_KEYS[0].tier: is no tier of the policy; known are free, pro",
+        ),
+        (
+            ENTRY | {"tier": "Free"},
+            "API_KEYS[0].tier: is no tier of the policy; known are free, pro",
+        ),
+        (ENTRY | {"id": "a b"}, f"API_KEYS[0].id: {BAD_NAME}"),
+        (ENTRY | {"id": "a\r\nb"}, f"API_KEYS[0].id: {BAD_NAME}"),
+        (ENTRY | {"id": "x" * 129}, f"API_KEYS[0].id: {BAD_NAME}"),
+        (ENTRY | {"subject": ""}, f"API_KEYS[0].subject: {BAD_NAME}"),
+        (ENTRY | {"subject": "acme*"}, f"API_KEYS[0].subject: {BAD_NAME}"),
+        (ENTRY | {"scopes": "read"}, "API_KEYS[0].scopes: should be a valid array"),
+        (ENTRY | {"scopes": ["read all"]}, f"API_KEYS[0].scopes[0]: {BAD_NAME}"),
+        (ENTRY | {"disabled": "yes"}, "API_KEYS[0].disabled: should be a valid boolean"),
+        (ENTRY | {"disabled": 1}, "API_KEYS[0].disabled: should be a valid boolean"),
+        (ENTRY | {"expires_at": 1893456000}, "API_KEYS[0].expires_at: should be a valid datetime"),
+        (
+            ENTRY | {"expires_at": "2030-01-01T00:00:00"},
+            "API_KEYS[0].expires_at: should have timezone info",
+        ),
+        (
+            ENTRY | {"teir": "free"},
+            f"API_KEYS[0]: has an unknown key; known are {FIELDS}",
+        ),
+    ],
+)
+def test_a_wrong_entry_is_told_by_its_place(entry: object, problem: str) -> None:
+    """One wrong entry gets exactly one line: the place, the field, the rule."""
+    assert refused(entry) == (problem,)
+
+
+def test_an_expiry_that_is_no_moment_is_refused() -> None:
+    """A date alone says neither an hour nor a zone, so it is no moment."""
+    (problem,) = refused(ENTRY | {"expires_at": "2030-01-01"})
+    assert problem.startswith("API_KEYS[0].expires_at: should be a valid datetime")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Every wrong entry is named in one go, in the order of the list."""
+    problems = refused({}, ENTRY, ENTRY | {"key": "short", "tier": ""}, 7)
+    assert [problem.split(":")[0] for problem in problems] == [
+        "API_KEYS[0].name",
+        "API_KEYS[0].tier",
+        "API_KEYS[2].key",
+        "API_KEYS[2].tier",
+        "API_KEYS[3]",
+    ]
+
+
+def test_unknown_tiers_and_repeated_keys_are_told_together() -> None:
+    """Problems between entries are collected like those within one."""
+    assert refused(
+        ENTRY | {"tier": "gold"},
+        ENTRY | {"id": "again"},
+        without("key") | {"key_sha256": SHA256, "id": "third"},
+        ENTRY | {"key": "sk-another-key", "id": "same"},
+        ENTRY | {"key": "sk-yet-another", "id": "same"},
+    ) == (
+        f"API_KEYS[0].tier: {NO_TIER}",
+        "API_KEYS[1]: the same key as API_KEYS[0]",
+        "API_KEYS[2]: the same key as API_KEYS[0]",
+        "API_KEYS[4].id: the same id as API_KEYS[3]",
+    )
+
+
+def test_without_a_policy_tiers_go_unchecked() -> None:
+    """While the policy itself is wrong, the keys are read as far as they can be."""
+    text = json.dumps([ENTRY | {"tier": "whatever"}])
+    assert len(load_api_keys(text, tiers=None)) == 1
+
+
+@pytest.mark.parametrize(
+    "field", ["key", "key_sha256", "name", "tier", "id", "subject", "expires_at", "scopes"]
+)
+@pytest.mark.parametrize("spoil", ["{} {}", "{}\ud800", "{},", "[{}]"])
+def test_no_problem_repeats_what_was_written(
+    field: str, spoil: str, planted_secrets: PlantedSecrets
+) -> None:
+    """A key in any field, spoiled in any way, never comes back in a message."""
+    secret = planted_secrets.api_key
+    text = json.dumps([ENTRY | {field: spoil.replace("{}", secret)}])
+    try:
+        told = repr(load_api_keys(text, tiers=TIERS))
+    except ConfigurationError as error:
+        told = f"{error!r} {error} {error.__context__!r}"
+    assert planted_secrets.found_in(told) == []
+
+
+@pytest.mark.parametrize("field", ["tier", "expires_at", "key_sha256", "disabled", "scopes"])
+def test_a_key_in_the_wrong_field_is_not_repeated(
+    field: str, planted_secrets: PlantedSecrets
+) -> None:
+    """A well-formed key that slipped into another field is refused unseen."""
+    problems = refused(ENTRY | {field: planted_secrets.api_key})
+    assert planted_secrets.found_in(" ".join(problems)) == []
+
+
+def test_a_key_as_the_name_of_a_field_is_not_repeated(planted_secrets: PlantedSecrets) -> None:
+    """A key that slipped to the left of the colon is refused unseen."""
+    problems = refused(ENTRY | {planted_secrets.api_key: 1})
+    assert planted_secrets.found_in(" ".join(problems)) == []
+
+
+def test_the_index_shows_no_key(planted_secrets: PlantedSecrets) -> None:
+    """What is kept in memory of a key is its digest."""
+    keys = loaded(ENTRY | {"key": planted_secrets.api_key})
+    assert planted_secrets.found_in(f"{keys!r} {keys.__dict__!r}") == []
