@@ -20,6 +20,7 @@ from authz_service.envoyconf.paths import allowed_methods, endpoint
 from authz_service.envoyconf.stats import NO_ENDPOINT, endpoint_label
 
 _RETRIES = 2
+_REQUESTED_METHOD = "access-control-request-method"  # with an origin, it makes a preflight
 
 
 def route_configuration(policy: Policy, settings: EnvoySettings) -> Object:
@@ -31,6 +32,7 @@ def route_configuration(policy: Policy, settings: EnvoySettings) -> Object:
         "routes": [
             *(_served(policy, route, path) for route in policy.routes for path in route.paths),
             *_local_metrics(settings),
+            *_preflights(policy),
             *(
                 _method_not_allowed(policy, path, methods)
                 for path, methods in allowed_methods(policy).items()
@@ -85,6 +87,25 @@ def _local_metrics(settings: EnvoySettings) -> list[Json]:
     ]
 
 
+def _preflights(policy: Policy) -> list[Json]:
+    """Where the CORS filter answers. It does not speak on routes that Envoy answers itself.
+
+    If it ever let one through, the authorizer would see a request that belongs to no route.
+    """
+    if not policy.cors_origins:
+        return []
+    headers = [_method(("OPTIONS",)), _not_empty("origin"), _not_empty(_REQUESTED_METHOD)]
+    return [
+        {
+            "name": "preflight",
+            "match": {"prefix": "/", "headers": headers},
+            "route": {"cluster": UPSTREAM_CLUSTER},
+            "metadata": endpoint_label(NO_ENDPOINT),
+            "typed_per_filter_config": ext_authz.asked_as("preflight"),
+        }
+    ]
+
+
 def _method_not_allowed(policy: Policy, path: str, methods: tuple[str, ...]) -> Object:
     header: Json = {"key": "allow", "value": ", ".join(methods)}
     return {
@@ -122,3 +143,7 @@ def _method(methods: tuple[str, ...]) -> Object:
         return {"name": ":method", "string_match": {"exact": methods[0]}}
     either = "|".join(map(re.escape, methods))
     return {"name": ":method", "string_match": {"safe_regex": {"regex": either}}}
+
+
+def _not_empty(header: str) -> Object:
+    return {"name": header, "string_match": {"safe_regex": {"regex": ".+"}}}

