@@ -1,0 +1,159 @@
+"""Settings whose loss nobody would notice until it is too late."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from authz_service.envoyconf.command import command
+from authz_service.envoyconf.model import duration
+from authz_service.envoyconf.render import render_standalone
+from tests.unit.envoyconf.builders import (
+    FILE_LIMITS,
+    OVERHEAD,
+    default_policy,
+    settings_in,
+)
+
+_SETTINGS = settings_in(Path("/run/authz"))
+
+
+def _document() -> Any:  # noqa: ANN401
+    return yaml.safe_load(render_standalone(default_policy(), _SETTINGS))
+
+
+def _listener(name: str) -> dict[str, Any]:
+    listeners: list[dict[str, Any]] = _document()["static_resources"]["listeners"]
+    return next(it for it in listeners if it["name"] == name)
+
+
+def _manager() -> dict[str, Any]:
+    (chain,) = _listener("public")["filter_chains"]
+    manager: dict[str, Any] = chain["filters"][0]["typed_config"]
+    return manager
+
+
+def _filter(name: str) -> dict[str, Any]:
+    filters = {it["name"]: it["typed_config"] for it in _manager()["http_filters"]}
+    found: dict[str, Any] = filters[name]
+    return found
+
+
+def _cluster(name: str) -> dict[str, Any]:
+    clusters: list[dict[str, Any]] = _document()["static_resources"]["clusters"]
+    return next(it for it in clusters if it["name"] == name)
+
+
+def test_the_filters_stand_in_order() -> None:
+    """Times are written last, preflights need no credential, bodies wait for the tier."""
+    assert [it["name"].rpartition(".")[2] for it in _manager()["http_filters"]] == [
+        "response_headers",
+        "cors",
+        "ext_authz",
+        "body_limit",
+        "router",
+    ]
+
+
+def test_one_try_of_a_check_may_take_all_its_time() -> None:
+    """Envoy takes the longest back-off for the time limit of a try: they must be equal."""
+    service = _filter("envoy.filters.http.ext_authz")["grpc_service"]
+    assert service["timeout"] == "0.250s"
+    assert service["retry_policy"]["retry_back_off"]["max_interval"] == service["timeout"]
+    assert service["retry_policy"]["retry_on"] == "connect-failure,refused-stream"
+
+
+def test_a_failed_check_never_passes() -> None:
+    """Closed, with 503, and without a second look at the routes."""
+    settings = _filter("envoy.filters.http.ext_authz")
+    assert settings["failure_mode_allow"] is False
+    assert settings["status_on_error"] == {"code": "ServiceUnavailable"}
+    assert settings["clear_route_cache"] is False
+    assert settings["validate_mutations"] is True
+    assert settings["encode_raw_headers"] is True
+
+
+def test_the_body_is_not_sent_to_the_authorizer() -> None:
+    """It would have to be held in memory before anyone knows whose it is."""
+    assert "with_request_body" not in _filter("envoy.filters.http.ext_authz")
+
+
+def test_each_tier_has_its_file_and_the_overhead() -> None:
+    """The smallest holds where no tier is known."""
+    matcher = _filter("body_limit")["xds_matcher"]
+    limits = {
+        it["predicate"]["single_predicate"]["custom_match"]["typed_config"]["value"][
+            "string_match"
+        ]["exact"]: _limit(it["on_match"])
+        for it in matcher["matcher_list"]["matchers"]
+    }
+    assert limits == {name: size + OVERHEAD for name, size in FILE_LIMITS.items()}
+    assert _limit(matcher["on_no_match"]) == FILE_LIMITS["anonymous"] + OVERHEAD
+
+
+def _limit(action: dict[str, Any]) -> int:
+    executed = action["action"]["typed_config"]["typed_config"]["typed_config"]
+    limit: int = executed["max_request_bytes"]
+    return limit
+
+
+def test_time_limits() -> None:
+    """None is missing: a missing one is for ever."""
+    manager = _manager()
+    assert manager["request_headers_timeout"] == "10.000s"
+    assert manager["request_timeout"] == "300.000s"
+    assert manager["stream_idle_timeout"] == "35.000s"
+    assert manager["common_http_protocol_options"]["idle_timeout"] == "620.000s"
+
+
+def test_workers_are_watched_from_the_first_second() -> None:
+    """With the default interval a worker that starts late waits a minute for its first request."""
+    cluster = _cluster("authz")
+    (check,) = cluster["health_checks"]
+    assert check["no_traffic_interval"] == check["interval"] == "1.000s"
+    assert cluster["common_lb_config"]["healthy_panic_threshold"] == {"value": 0}
+
+
+@pytest.mark.parametrize("name", ["authz", "upstream"])
+def test_breakers_are_set_on_purpose(name: str) -> None:
+    """Envoy's own defaults look like an outage under load."""
+    (threshold,) = _cluster(name)["circuit_breakers"]["thresholds"]
+    limits = {"max_connections", "max_pending_requests", "max_requests", "max_retries"}
+    assert limits <= set(threshold)
+
+
+def test_the_scrape_listener_answers_under_overload() -> None:
+    """That is when somebody looks."""
+    listener = _listener("scrape")
+    assert listener["bypass_overload_manager"] is True
+    assert listener["ignore_global_conn_limit"] is True
+
+
+def test_only_the_logger_of_running_requests_sees_them_start() -> None:
+    """Any other would count or log each request twice."""
+    loggers = {it["name"]: it["filter"] for it in _manager()["access_log"]}
+    del loggers["in_progress"]
+    assert set(loggers) == {"access_log", "finished"}
+    for filter_ in loggers.values():
+        assert filter_ == {"log_type_filter": {"types": ["DownstreamEnd"]}}
+
+
+def test_the_command_line() -> None:
+    """It silences the logger that would print the query of a refused upload."""
+    line = command("/bin/envoy", Path("/run/bootstrap.yaml"), concurrency=3, drain_seconds=7)
+    text = " ".join(line)
+    assert line[0] == "/bin/envoy"
+    assert "--config-path /run/bootstrap.yaml" in text
+    assert "--concurrency 3" in text
+    assert "--drain-time-s 7" in text
+    assert "--component-log-level http:critical" in text
+    assert "--disable-hot-restart" in text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(0, "0.000s"), (5, "0.005s"), (250, "0.250s"), (60_000, "60.000s")]
+)
+def test_durations_are_exact(milliseconds: int, text: str) -> None:
+    """Protobuf's JSON form, without a detour over floating point."""
+    assert duration(milliseconds) == text
