@@ -1,0 +1,144 @@
+"""What a request gets while the shared store does not answer: every mode, every fault."""
+
+import asyncio
+
+import pytest
+
+from authz_service.core.meter import Metered, Scope
+from authz_service.core.rules import Charge, Rate, StoreFailure
+from authz_service.errors import StoreError
+from authz_service.storage.breaker import FAILURES_TO_OPEN, PROBE_INTERVAL_MS
+from authz_service.storage.failover import FailoverStore
+from authz_service.storage.memory import MemoryStore
+from authz_service.testing.clock import ManualClock
+from authz_service.testing.stores import Fault, FaultyStore
+
+TWO = (Charge(Rate(name="minute", limit=2, window_ms=60_000), 1),)
+
+
+class Stack:
+    """A fail-over store with its parts in reach."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.shared = FaultyStore(MemoryStore(self.clock))
+        self.store = FailoverStore(self.shared, local=MemoryStore(self.clock), clock=self.clock)
+
+    async def charge(self, mode: StoreFailure = StoreFailure.LOCAL) -> Metered:
+        """Charge one subject once."""
+        return await self.store.charge("key:a", TWO, mode)
+
+    async def fail(self, times: int = FAILURES_TO_OPEN) -> None:
+        """Let the shared store fail, one call after the other."""
+        self.shared.fault = Fault.FAILING
+        for _ in range(times):
+            await self.charge(StoreFailure.ALLOW)
+
+
+@pytest.mark.parametrize("mode", StoreFailure)
+async def test_a_working_store_counts_for_everybody(mode: StoreFailure) -> None:
+    """No mode changes anything while the store answers."""
+    answer = await Stack().charge(mode)
+    assert (answer.admitted, answer.scope, answer.readings[0].remaining) == (True, Scope.SHARED, 1)
+
+
+async def test_local_counts_the_same_window_in_this_process() -> None:
+    """The limit still holds here, and the answer says that it holds only here."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    answers = [await stack.charge() for _ in range(3)]
+    assert [answer.admitted for answer in answers] == [True, True, False]
+    assert {answer.scope for answer in answers} == {Scope.LOCAL}
+    assert answers[0].readings[0].remaining == 1
+
+
+async def test_allow_lets_through_without_figures() -> None:
+    """Nothing was counted, so nothing is claimed about what is left."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    uncounted = Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
+    assert [await stack.charge(StoreFailure.ALLOW) for _ in range(9)] == [uncounted] * 9
+
+
+async def test_deny_raises() -> None:
+    """The caller turns the error into a 503: before the breaker opens and after."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    for _ in range(FAILURES_TO_OPEN + 2):
+        with pytest.raises(StoreError):
+            await stack.charge(StoreFailure.DENY)
+
+
+async def test_a_local_store_that_is_full_raises() -> None:
+    """When this process cannot count either, nobody is let through by accident."""
+    clock = ManualClock()
+    broken = FaultyStore(MemoryStore(clock), fault=Fault.FAILING)
+    store = FailoverStore(broken, local=MemoryStore(clock, max_counters=0), clock=clock)
+    with pytest.raises(StoreError):
+        await store.charge("key:a", TWO, StoreFailure.LOCAL)
+
+
+async def test_an_open_breaker_asks_the_store_once_a_second() -> None:
+    """After five failures calls stop waiting for the store, but for one probe each second."""
+    stack = Stack()
+    await stack.fail()
+    assert stack.store.is_failing
+    calls = stack.shared.calls
+    for _ in range(10):
+        await stack.charge(StoreFailure.ALLOW)
+    assert stack.shared.calls == calls
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    for _ in range(10):
+        await stack.charge(StoreFailure.ALLOW)
+    assert stack.shared.calls == calls + 1
+
+
+async def test_the_first_answer_closes_the_breaker() -> None:
+    """Back to shared counting, for all, at once."""
+    stack = Stack()
+    await stack.fail()
+    stack.shared.fault = None
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    assert (await stack.charge()).scope is Scope.SHARED
+    assert not stack.store.is_failing
+    assert (await stack.charge()).scope is Scope.SHARED
+
+
+async def test_four_failures_do_not_open_it() -> None:
+    """Only failures without a success between them count."""
+    stack = Stack()
+    for _ in range(3):
+        await stack.fail(FAILURES_TO_OPEN - 1)
+        stack.shared.fault = None
+        assert (await stack.charge(StoreFailure.ALLOW)).scope is Scope.SHARED
+
+
+async def test_a_cancelled_probe_does_not_end_the_probing() -> None:
+    """A client that hangs up during the probe leaves the next second's probe to somebody else."""
+    stack = Stack()
+    await stack.fail()
+    stack.shared.fault = Fault.SLOW
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    probe = asyncio.ensure_future(stack.charge())
+    await asyncio.sleep(0)
+    probe.cancel()
+    await asyncio.wait([probe])
+    stack.shared.fault = None
+    assert (await stack.charge()).scope is Scope.LOCAL
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    assert (await stack.charge()).scope is Scope.SHARED
+
+
+async def test_a_lying_store_is_believed() -> None:
+    """Fail-over sees errors only; that answers make sense is for each store to check."""
+    stack = Stack()
+    stack.shared.fault = Fault.LYING
+    assert [(await stack.charge()).admitted for _ in range(4)] == [True] * 4
+
+
+async def test_closing_closes_both() -> None:
+    """After `close` neither store counts."""
+    stack = Stack()
+    await stack.store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await stack.charge()
