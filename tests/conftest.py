@@ -2,8 +2,11 @@
 
 import os
 import socket
+import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -43,3 +46,22 @@ def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def planted_secrets() -> PlantedSecrets:
     """Secrets to plant; whatever comes out is searched for them."""
     return PlantedSecrets()
+
+
+@pytest.fixture(scope="session")
+def auth() -> ModuleType:
+    """`envoy.service.auth.v3`, as others generated it from Envoy's own definitions."""
+    return _envoy_messages("envoy.service.auth.v3")
+
+
+@pytest.fixture(scope="session")
+def core() -> ModuleType:
+    """`envoy.config.core.v3`, from the same source."""
+    return _envoy_messages("envoy.config.core.v3")
+
+
+def _envoy_messages(package: str) -> ModuleType:
+    """Imported when first needed: it takes a second, and warns of its own age."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(f"envoy_data_plane.{package}")
