@@ -82,5 +82,5 @@ def _web_app(routes: Routes, readiness: Readiness) -> web.Application:
         # Bodies are counted against the caller's own limit while they stream.
         client_max_size=sys.maxsize,
     )
-    application.add_routes(routes.table())
+    routes.register(application.router)
     return application

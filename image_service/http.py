@@ -1,10 +1,12 @@
 """The routes: parse, call, reply. What a job is and does is the engine's business."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Handler
 
 from image_service.caller import caller_of
 from image_service.core.headers import is_idempotency_key, preferred_wait_s
@@ -50,19 +52,24 @@ class Routes:
         self._results = results
         self._readiness = readiness
 
-    def table(self) -> list[web.AbstractRouteDef]:
-        """What the service answers to."""
+    def register(self, router: web.UrlDispatcher) -> None:
+        """Have the router call the handlers."""
+        for method, path, handler in self._table():
+            router.add_route(method, path, handler, expect_handler=_meet_expectation)
+
+    def _table(self) -> Sequence[tuple[str, str, Handler]]:
         return [
-            web.get("/api/v1/images/limits", self.limits, allow_head=False),
-            web.post("/api/v1/images/upscale", self.upscale),
-            web.get(f"{JOBS_PATH}/{{job_id}}", self.job, allow_head=False),
-            web.delete(f"{JOBS_PATH}/{{job_id}}", self.discard),
-            web.get(f"{JOBS_PATH}/{{job_id}}/result", self.result),
-            web.get("/healthz", self.healthz, allow_head=False),
-            web.get("/readyz", self.readyz, allow_head=False),
-            web.get("/openapi.json", self.openapi, allow_head=False),
-            web.get("/docs", self.docs, allow_head=False),
-            web.get("/docs/{asset}", self.docs_asset, allow_head=False),
+            ("GET", "/api/v1/images/limits", self.limits),
+            ("POST", "/api/v1/images/upscale", self.upscale),
+            ("GET", f"{JOBS_PATH}/{{job_id}}", self.job),
+            ("DELETE", f"{JOBS_PATH}/{{job_id}}", self.discard),
+            ("GET", f"{JOBS_PATH}/{{job_id}}/result", self.result),
+            ("HEAD", f"{JOBS_PATH}/{{job_id}}/result", self.result),
+            ("GET", "/healthz", self.healthz),
+            ("GET", "/readyz", self.readyz),
+            ("GET", "/openapi.json", self.openapi),
+            ("GET", "/docs", self.docs),
+            ("GET", "/docs/{asset}", self.docs_asset),
         ]
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
@@ -137,6 +144,15 @@ class Routes:
 
     def _image(self, request: web.Request, job: Job, result: Result) -> ImageReply:
         return ImageReply(request, job_id=job.job_id, result=result, results=self._results)
+
+
+async def _meet_expectation(request: web.Request) -> None:
+    """Say 100 to who waits for it. Other expectations may be passed over (RFC 9110, 10.1.1)."""
+    expected = request.headers.get("Expect", "").lower() == "100-continue"
+    if expected and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # Interim bytes are not part of the answer: nothing of that has been sent.
+        request.writer.output_size = 0
 
 
 def _packaged(name: str) -> str:

@@ -28,8 +28,9 @@ _TRANSPOSITIONS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WEBP_PARTITION_OVERFLOW: Final = "encoding error 6"
-_TOO_DETAILED: Final = "the result is too detailed for one WebP file; choose another format"
+# Pillow hands libwebp's error through by number: 1 out of memory, 6 partition overflow.
+_WEBP_OVERFLOWS: Final = frozenset({"encoding error 1", "encoding error 6", ""})
+_TOO_MUCH_FOR_WEBP: Final = "the result is too large for a WebP file; choose another format"
 _ORIENTATION_TAG: Final = 0x0112
 _GIF_RESTORE_BACKGROUND: Final = 2
 # Level 6 takes four times as long for a result a tenth smaller; WebP methods are alike.
@@ -126,11 +127,11 @@ def _enlarge(frame: Image.Image, orientation: int, spec: TransformSpec) -> Image
 def _save(first: Image.Image, target: Path, form: ImageFormat, options: _Options) -> None:
     try:
         first.save(target, form.value, **options)
-    except ValueError as error:
-        # WebP keeps the modes of all blocks in a partition of 512 KiB at most (RFC 6386,
-        # section 9.5 with 9.1): a very large and very detailed picture has more of them.
-        if form is ImageFormat.WEBP and str(error) == _WEBP_PARTITION_OVERFLOW:
-            raise ResultRefusedError(_TOO_DETAILED) from error
+    except (ValueError, MemoryError) as error:
+        # WebP keeps the modes of all blocks in one partition of 512 KiB at most, and takes 30
+        # bytes a pixel to pack transparency: the largest pictures may not fit.
+        if form is ImageFormat.WEBP and str(error) in _WEBP_OVERFLOWS:
+            raise ResultRefusedError(_TOO_MUCH_FOR_WEBP) from error
         raise
 
 
