@@ -33,14 +33,7 @@ def authz_cluster(settings: EnvoySettings) -> Object:
         "connect_timeout": duration(250),
         "lb_policy": "LEAST_REQUEST",
         "typed_extension_protocol_options": _http(
-            explicit_http_config={
-                "http2_protocol_options": {
-                    "connection_keepalive": {
-                        "interval": duration(10_000),
-                        "timeout": duration(2_000),
-                    }
-                }
-            }
+            explicit_http_config={"http2_protocol_options": {"connection_keepalive": _KEEPALIVE}}
         ),
         "circuit_breakers": _at_most(_AUTHZ_MAXIMUM),
         "health_checks": [_grpc_health_check()],
@@ -87,15 +80,15 @@ def admin_cluster(settings: EnvoySettings) -> Object:
 
 def metrics_cluster(settings: EnvoySettings) -> list[Object]:
     """Where the public `GET /metrics` of a local stack comes from, if it has one."""
-    if settings.metrics_host is None or settings.metrics_port is None:
+    if settings.metrics_address is None:
         return []
-    address = _socket(settings.metrics_host, settings.metrics_port)
+    host, port = settings.metrics_address
     return [
         {
             "name": METRICS_CLUSTER,
-            "type": _discovery(settings.metrics_host),
+            "type": _discovery(host),
             "connect_timeout": duration(250),
-            "load_assignment": _endpoints(METRICS_CLUSTER, address),
+            "load_assignment": _endpoints(METRICS_CLUSTER, _socket(host, port)),
         }
     ]
 

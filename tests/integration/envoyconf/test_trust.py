@@ -137,6 +137,7 @@ def test_commands_to_envoy_are_dropped(public: Client) -> None:
         ("x-envoy-original-path", "/admin"),
         ("x-envoy-decorator-operation", "x"),
         ("x-envoy-internal", "true"),
+        ("x-envoy-of-some-later-version", "1"),
     ]
     seen = received(public, _JOB, sent)
     assert {name for name, _ in seen if name.startswith("x-envoy-")} == {"x-envoy-external-address"}

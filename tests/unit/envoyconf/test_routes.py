@@ -90,7 +90,7 @@ def test_without_origins_there_is_no_cors() -> None:
 def test_public_metrics_are_for_the_local_stack() -> None:
     """There is no such route unless the settings name where the series come from."""
     assert "metrics" not in {it["name"] for it in _routes(default_policy())}
-    local = replace(_SETTINGS, metrics_host="127.0.0.1", metrics_port=9102)
+    local = replace(_SETTINGS, metrics_address=("127.0.0.1", 9102))
     (metrics,) = [it for it in _routes(default_policy(), local) if it["name"] == "metrics"]
     assert metrics["match"]["path"] == "/metrics"
     assert metrics["route"] == {"cluster": "metrics"}
