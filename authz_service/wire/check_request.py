@@ -1,7 +1,5 @@
 """Envoy's CheckRequest to Facts. Never refuses: what is absent is empty, and denied later."""
 
-from collections.abc import Iterator
-
 from authz_service.core.facts import Facts
 from authz_service.wire.pb.ext_authz_pb2 import AttributeContext, CheckRequest
 
@@ -17,37 +15,34 @@ def decode_check_request(request: CheckRequest) -> Facts:
     attributes = request.attributes
     http = attributes.request.http
     path, _, query = http.path.partition("?")
-    api_keys: list[bytes] = []
-    authorizations: list[bytes] = []
-    request_id = client_address = ""
-    for name, value in _headers(http):
-        if name == "x-api-key":
-            api_keys.append(value)
-        elif name == "authorization":
-            authorizations.append(value)
-        elif name == "x-request-id":
-            request_id = value.decode("latin-1")
-        elif name == "x-envoy-external-address":
-            client_address = value.decode("latin-1")
+    headers = _headers(http)
     return Facts(
         method=http.method,
         path=path,
         query=query,
         route_hint=attributes.context_extensions.get(ROUTE_EXTENSION, ""),
-        request_id=request_id,
-        client_address=client_address,
-        api_keys=tuple(api_keys),
-        authorizations=tuple(authorizations),
+        request_id=_last(headers, "x-request-id"),
+        client_address=_last(headers, "x-envoy-external-address"),
+        api_keys=tuple(headers.get("x-api-key", ())),
+        authorizations=tuple(headers.get("authorization", ())),
     )
 
 
-def _headers(http: AttributeContext.HttpRequest) -> Iterator[tuple[str, bytes]]:
-    """Every header line as sent, lower-case name first.
+def _headers(http: AttributeContext.HttpRequest) -> dict[str, list[bytes]]:
+    """Every value of every header as sent, by lower-case name.
 
     With `encode_raw_headers` Envoy keeps repeated headers apart and bytes as they came. Without
     it repeats arrive joined by commas, which no credential may contain, so they are refused too.
     """
+    found: dict[str, list[bytes]] = {}
     for header in http.header_map.headers:
-        yield header.key, header.raw_value or header.value.encode()
+        found.setdefault(header.key, []).append(header.raw_value or header.value.encode())
     for name, text in http.headers.items():
-        yield name, text.encode()
+        found.setdefault(name, []).append(text.encode())
+    return found
+
+
+def _last(headers: dict[str, list[bytes]], name: str) -> str:
+    """The last value of a header that Envoy itself sets."""
+    values = headers.get(name)
+    return values[-1].decode("latin-1") if values else ""

@@ -1,8 +1,11 @@
 """Our answer to Envoy's CheckResponse."""
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
+from authz_service.core.limit_headers import Headers
 from authz_service.core.respond import Answer, Pass, Refuse
 from authz_service.wire.pb.ext_authz_pb2 import CheckResponse, HeaderValueOption
 
@@ -14,6 +17,7 @@ _CODES = {
     429: _RESOURCE_EXHAUSTED,
     503: _UNAVAILABLE,
 }
+_Options: TypeAlias = RepeatedCompositeFieldContainer[HeaderValueOption]
 _OVERWRITE = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -34,12 +38,8 @@ def _ok(answer: Pass) -> CheckResponse:
     response = CheckResponse()
     response.status.code = _OK
     ok = response.ok_response
-    for name, value in answer.upstream_headers:
-        option = ok.headers.add(append_action=_OVERWRITE)
-        option.header.key, option.header.value = name, value
-    for name, value in answer.response_headers:
-        option = ok.response_headers_to_add.add(append_action=_OVERWRITE)
-        option.header.key, option.header.value = name, value
+    _set_headers(ok.headers, answer.upstream_headers)
+    _set_headers(ok.response_headers_to_add, answer.response_headers)
     ok.headers_to_remove.extend(answer.upstream_removed)
     return response
 
@@ -50,10 +50,19 @@ def _denied(answer: Refuse) -> CheckResponse:
     denied = response.denied_response
     denied.status.code = answer.status
     denied.body = answer.body
-    for name, value in answer.headers:
-        option = denied.headers.add(append_action=_OVERWRITE)
-        option.header.key, option.header.value = name, value
+    _set_headers(denied.headers, answer.headers)
     return response
+
+
+def _set_headers(options: _Options, headers: Headers) -> None:
+    """Add one option a header. The hottest loop of a check: plain assignments are the cheapest."""
+    add = options.add
+    for name, value in headers:
+        option = add()
+        option.append_action = _OVERWRITE
+        header = option.header
+        header.key = name
+        header.value = value
 
 
 def _add_metadata(response: CheckResponse, metadata: Mapping[str, str]) -> None:
