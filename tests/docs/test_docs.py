@@ -1,0 +1,106 @@
+"""What the documents say is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from authz_service.policy.sources import load_policy
+from authz_service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def test_the_policy_guide_shows_a_policy_that_loads(tmp_path: Path) -> None:
+    """Copied from the guide, it is accepted."""
+    (example,) = re.findall(r"```yaml\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
+    file = tmp_path / "policy.yaml"
+    file.write_text(example, encoding="utf-8")
+
+    assert [route.name for route in load_policy(file, {}).routes] == ["read", "write", "health"]
+
+
+def test_the_policy_guide_shows_what_check_policy_prints(tmp_path: Path) -> None:
+    """The broken file of the guide, judged by the real command."""
+    (shown,) = re.findall(r"```console\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
+    (tmp_path / "broken.yaml").write_text(
+        "version: 1\n"
+        "upstream: {address: '127.0.0.1:8080'}\n"
+        "tiers:\n"
+        "  free: {rate: 10/fortnight, max_upload: 1MB}\n"
+        "routes:\n"
+        "  - name: read\n"
+        "    atuhentication: none\n"
+        "    match: {method: GET, path: /}\n",
+        encoding="utf-8",
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-m", "authz_service", "check-policy", "broken.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 2
+    assert f"$ authz_service check-policy broken.yaml\n{done.stderr}" == shown
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    """One row for each variable, with its flag, its default and its meaning."""
+    documented = [line for line in text(DOCS / "settings.md").splitlines() if line[:3] == "| `"]
+
+    expected = [row(name, field) for name, field in Settings.model_fields.items()]
+    assert documented == expected, "\n".join(["docs/settings.md should say:", *expected])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Relative links name files that exist."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text(document))
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_way_of_a_request_names_files_that_exist() -> None:
+    """Every path in backquotes is there."""
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)+\.(?:py|lua))`", text(DOCS / "request-path.md"))
+
+    assert len(named) > 10
+    missing = [
+        path
+        for path in named
+        if not ((ROOT / path).exists() or (ROOT / "authz_service" / path).exists())
+    ]
+    assert missing == []
+
+
+def row(name: str, field: FieldInfo) -> str:
+    """A row of the table of settings."""
+    flag = "" if field.annotation is SecretStr else f"`--{name.replace('_', '-')}`"
+    return f"| `{field.alias}` | {flag} | {default(field)} | {field.description} |"
+
+
+def default(field: FieldInfo) -> str:
+    """A default as people read it."""
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None or (isinstance(value, SecretStr) and not value.get_secret_value()):
+        return ""
+    if isinstance(value, SecretStr):
+        return f"`{value.get_secret_value()}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def text(file: Path) -> str:
+    """What a file says."""
+    return file.read_text(encoding="utf-8")
