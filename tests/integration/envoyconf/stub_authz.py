@@ -107,6 +107,13 @@ def _late(key: str, context: grpc.ServicerContext) -> bytes:
     return _allowed(key, context)
 
 
+def _fails_on_purpose(_key: str, _context: grpc.ServicerContext) -> bytes:
+    return _response(
+        status={"code": 14},
+        errorResponse={"status": {"code": 503}, "headers": _headers({"retry-after": "7"})},
+    )
+
+
 def _metadata(tier: str) -> Mapping[str, str]:
     return {
         "subject": f"key:{tier}",
@@ -140,4 +147,5 @@ _ANSWERS: Mapping[str, Callable[[str, grpc.ServicerContext], bytes]] = {
     "enterprise": _allowed,
     "raise": _raises,
     "late": _late,
+    "fail": _fails_on_purpose,
 }
