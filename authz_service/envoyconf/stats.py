@@ -64,8 +64,7 @@ def _in_progress(policy: Policy) -> Object:
         "add_subtract": {"add_log_type": "DownstreamStart", "sub_log_type": "DownstreamEnd"},
     }
     logger = extension("in_progress", _LOGGER, stats_scope=_scope(policy), gauges=[gauge])
-    # What is refused before it has a route ends without having started: Envoy would log an error
-    # for each.
+    # What is refused before it has a route ends without having started: Envoy would complain.
     has_route = extension(
         "has_route",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",

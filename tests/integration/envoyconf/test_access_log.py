@@ -160,3 +160,4 @@ def test_the_network_cannot_fill_envoys_own_log(envoy: Envoy, request_bytes: byt
     answer = envoy.public.raw(request_bytes)
     assert envoy.access_line(answer.headers["x-request-id"])
     assert envoy.own_log == before
+    assert "gauge" not in before  # said at the first, second, fourth, ... occurrence only
