@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _UPSCALE = "/api/v1/images/upscale"
 _NOISE = encoded(Image.effect_noise((64, 64), 60))
 _SUBJECTS = count()
+_PART = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 
 Json = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ async def _error(
     path: str,
     *,
     headers: Mapping[str, str] | None = None,
-    data: FormData | bytes | None = None,
+    data: FormData | bytes | AsyncIterator[bytes] | None = None,
 ) -> tuple[int, Json]:
     async with client.request(method, path, headers=headers, data=data) as answer:
         assert answer.content_type == "application/json"
@@ -183,11 +184,15 @@ async def test_one_byte_more_is_too_large(client: ClientSession, over: int) -> N
 
 
 async def test_many_large_fields_are_too_large(client: ClientSession) -> None:
-    """The form around the file is bounded too, whatever its fields are called."""
-    form = FormData({f"x{number}": "y" * 30_000 for number in range(5)}, default_to_multipart=True)
-    status, error = await _error(
-        client, "POST", _UPSCALE, data=form, headers=identity(max_file_bytes=1_000)
-    )
+    """The form around the file is bounded too, even when its length is not declared."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(10):
+            yield _PART.replace(b"file", b"x%d" % number) + b"y" * 30_000 + b"\r\n"
+        yield b"--x--\r\n"
+
+    headers = {**identity(max_file_bytes=1_000), "Content-Type": "multipart/form-data; boundary=x"}
+    status, error = await _error(client, "POST", _UPSCALE, data=parts(), headers=headers)
     assert (status, error["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
@@ -208,9 +213,6 @@ async def test_only_forms_are_read(
     headers = {**me, "Content-Type": content_type}
     status, error = await _error(client, "POST", _UPSCALE, data=data, headers=headers)
     assert (status, error["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
-
-
-_PART = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 
 
 @pytest.mark.parametrize(
@@ -412,15 +414,17 @@ async def test_the_same_request_finds_the_same_job(
         assert third.headers["Content-Location"] == f"{location}/result"
 
 
-@pytest.mark.parametrize(("content", "scale"), [(_NOISE, "4"), (encoded(picture()), "2")])
+@pytest.mark.parametrize(
+    ("content", "fields"), [(_NOISE, {"scale": "4"}), (encoded(picture()), {})]
+)
 async def test_another_request_under_the_key_is_refused(
-    client: ClientSession, me: Mapping[str, str], content: bytes, scale: str
+    client: ClientSession, me: Mapping[str, str], content: bytes, fields: Mapping[str, str]
 ) -> None:
     """422: other fields or another file are another request."""
     headers = {**me, "Idempotency-Key": "k1"}
     async with client.post(_UPSCALE, data=_form(), headers=headers) as first:
         assert first.status == 202
-    form = _form(content, scale=scale)
+    form = _form(content, **fields)
     status, error = await _error(client, "POST", _UPSCALE, data=form, headers=headers)
     assert status == 422
     assert error["details"]["errors"][0]["field"] == "Idempotency-Key"

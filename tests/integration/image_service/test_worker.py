@@ -104,6 +104,19 @@ async def test_a_cancelled_job_makes_way(make_service: MakeService) -> None:
         assert (waiting["status"], waiting["started_at"]) == ("cancelled", None)
 
 
+async def test_a_cancelled_job_stops_in_the_middle_of_encoding(make_service: MakeService) -> None:
+    """Nobody waits for an encoder whose work is not wanted: it would take seconds here."""
+    service = make_service(_settings())
+    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+        _, headers, _ = await _post(client, _SLOW)
+        while (await _job(client, headers["Location"]))["progress"] < 90:
+            continue
+        async with client.delete(headers["Location"], headers=identity()) as answer:
+            assert answer.status == 204
+        async with asyncio.timeout(1):
+            await service.worker.idle()
+
+
 async def test_who_waits_for_a_cancelled_job_is_told(make_service: MakeService) -> None:
     """The wait ends with the job, not with the time."""
     service = make_service(_settings())
@@ -222,7 +235,7 @@ async def test_nothing_outlives_its_day(tmp_path: Path) -> None:
 
 
 async def test_uploads_leave_no_files_behind(make_service: MakeService, tmp_path: Path) -> None:
-    """Neither refused nor finished ones: only results stay."""
+    """Neither refused nor finished ones: only results stay, until they are deleted."""
     service = make_service(_settings())
     async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
         await _post(client, b"not an image")
@@ -231,6 +244,9 @@ async def test_uploads_leave_no_files_behind(make_service: MakeService, tmp_path
         job_id = headers["Content-Location"].split("/")[-2]
         await service.worker.idle()
         assert _files(tmp_path) == [job_id]
+        async with client.delete(f"/api/v1/jobs/{job_id}", headers=identity()) as answer:
+            assert answer.status == 204
+        assert _files(tmp_path) == []
 
 
 async def test_draining_finishes_what_is_in_hand(make_service: MakeService) -> None:
