@@ -23,8 +23,12 @@ NO_ENDPOINT = "other"  # what has no route, or the one that answers 404
 _METHOD = (
     f"%CEL(has(request.method) && request.method in {list(_METHODS)!r} ? request.method : 'OTHER')%"
 )
-_ROUTE_ENDPOINT = f"xds.route_metadata.filter_metadata['{_NAMESPACE}']['endpoint']"
-_ENDPOINT = f"%CEL(has(xds.route_metadata) ? {_ROUTE_ENDPOINT} : '{NO_ENDPOINT}')%"
+# The expression is evaluated only for what has no route: on every request it would cost Envoy
+# an eighth of its time.
+_ENDPOINT = (
+    f'%COALESCE({{"operators":[{{"command":"METADATA","param":"ROUTE:{_NAMESPACE}:endpoint"}},'
+    f'{{"command":"CEL","param":"\'{NO_ENDPOINT}\'"}}]}})%'
+)
 
 
 def endpoint_label(path: str) -> Object:

@@ -89,6 +89,7 @@ def test_durations_are_measured_in_milliseconds(envoy: Envoy) -> None:
     before = _value(envoy, name, le="1000", **labels) or 0.0
     envoy.public.send("GET", "/readyz")
     eventually(lambda: _value(envoy, name, le="1000", **labels) == before + 1)
+    assert _value(envoy, name, le="2.5", **labels) is not None  # not one of Envoy's own buckets
 
 
 def test_requests_under_way(envoy: Envoy) -> None:
