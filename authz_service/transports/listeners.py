@@ -1,7 +1,5 @@
 """The gRPC server: which implementation, listening where. Fails loudly if it cannot."""
 
-import contextlib
-import os
 import socket
 from pathlib import Path
 
@@ -47,9 +45,9 @@ def listen(server: grpc.aio.Server, address: str) -> None:
     Raises:
         ListenError: the address is taken, or not ours to bind.
     """
-    if address.startswith("unix:"):
-        _claim(Path(address.removeprefix("unix:")))
     try:
+        if address.startswith("unix:"):
+            _claim(Path(address.removeprefix("unix:")))
         bound = server.add_insecure_port(address)
     except (RuntimeError, OSError) as error:
         raise ListenError(f"cannot listen on {address}: {error}") from error
@@ -61,10 +59,11 @@ def _claim(path: Path) -> None:
     """Make way for our socket: gRPC servers replace a socket file even if somebody serves on it."""
     if not path.parent.is_dir():
         raise ListenError(f"cannot listen on unix:{path}: no such folder {path.parent}")
+    if path.exists() and not path.is_socket():
+        raise ListenError(f"cannot listen on unix:{path}: there is something that is no socket")
     if _answers(path):
         raise ListenError(f"cannot listen on unix:{path}: another process serves there")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - a stale socket of a killed worker
+    path.unlink(missing_ok=True)  # a stale socket of a killed worker
 
 
 def _answers(path: Path) -> bool:

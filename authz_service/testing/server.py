@@ -1,0 +1,63 @@
+"""A real worker in the test's own process, and a client that speaks bytes to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import grpc
+
+from authz_service.engine import Engine
+from authz_service.settings import GrpcServer
+from authz_service.transports.ext_authz import ExtAuthzServicer
+from authz_service.transports.health import Health
+from authz_service.transports.listeners import build_server, listen
+
+_CHECK = "/envoy.service.auth.v3.Authorization/Check"
+_HEALTH = "/grpc.health.v1.Health/Check"
+_WATCH = "/grpc.health.v1.Health/Watch"
+_DEADLINE_S = 5.0
+
+_UnaryCall: TypeAlias = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+_StreamCall: TypeAlias = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A running server and a channel to it. Messages are bytes: the test says what they mean."""
+
+    address: str
+    health: Health
+    server: grpc.aio.Server
+    channel: grpc.aio.Channel
+
+    async def check(self, request: bytes) -> bytes:
+        """Answer one serialized `CheckRequest`."""
+        call: _UnaryCall = self.channel.unary_unary(_CHECK)
+        return await call(request, timeout=_DEADLINE_S)
+
+    async def health_check(self, request: bytes) -> bytes:
+        """Answer one serialized `HealthCheckRequest`."""
+        call: _UnaryCall = self.channel.unary_unary(_HEALTH)
+        return await call(request, timeout=_DEADLINE_S)
+
+    async def watch(self, request: bytes) -> AsyncIterator[bytes]:
+        """Yield every serialized health status of a service until the server ends the call."""
+        call: _StreamCall = self.channel.unary_stream(_WATCH)
+        async for status in call(request, timeout=_DEADLINE_S):
+            yield status
+
+
+@asynccontextmanager
+async def serving(engine: Engine, *, kind: GrpcServer, address: str) -> AsyncIterator[Worker]:
+    """Serve `engine` at `address` with one of the two gRPC servers."""
+    health = Health()
+    server = build_server(kind, authorization=ExtAuthzServicer(engine), health=health)
+    listen(server, address)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Worker(address=address, health=health, server=server, channel=channel)
+    finally:
+        health.drain()
+        await server.stop(None)
