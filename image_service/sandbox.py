@@ -31,6 +31,8 @@ class Sandbox:
         self._deadline_s = deadline_s
         self._memory_bytes = memory_bytes
         self._process: asyncio.subprocess.Process | None = None
+        # Killed on purpose: its death may not be known yet, but nothing more is asked of it.
+        self._doomed = False
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
@@ -73,6 +75,7 @@ class Sandbox:
 
     def kill(self) -> None:
         """End the process now, whatever it is doing."""
+        self._doomed = True
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
@@ -101,9 +104,10 @@ class Sandbox:
         return _outcome(answer)
 
     async def _running(self) -> asyncio.subprocess.Process:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None and self._process.returncode is None and not self._doomed:
             return self._process
         await self.close()
+        self._doomed = False
         self._process = process = await self._spawn()
         try:
             async with asyncio.timeout(_START_S):

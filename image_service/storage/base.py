@@ -27,7 +27,7 @@ class JobStore(Protocol):
         """Claim an idempotency key for a job that is about to exist.
 
         Atomic: of several claimants one gets a claim that carries its own `job_id`, the others
-        get that same claim. A claim that no job confirmed lapses after five minutes.
+        get that same claim. A claim that no job confirmed lapses after ten minutes.
 
         Raises:
             StoreFullError: nothing more can be kept.

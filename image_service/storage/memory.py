@@ -9,8 +9,8 @@ from image_service.errors import StoreFullError
 from image_service.jobs import Job
 from image_service.storage.base import Claim
 
-CLAIM_KEPT_MS: Final = 5 * 60 * 1000
-"""No request takes longer to arrive, so an older claim has lost its claimant."""
+CLAIM_KEPT_MS: Final = 10 * 60 * 1000
+"""No request takes half as long to arrive, so an older claim has lost its claimant."""
 
 
 @dataclass(frozen=True, slots=True)
