@@ -6,13 +6,14 @@ the two together.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from authz_service.core.rules import Charge, Quota, Rate
 
-Log = tuple[int, ...]
+Log = Sequence[int]
 """The admissions of one rate, oldest first. An entry is the millisecond of one admission."""
 
 
@@ -91,7 +92,7 @@ def read_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Reading:
 def take_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Taken[Log]:
     """Charge a sliding window that `read_rate` found to have room."""
     moment = _log_time(log, now_ms)
-    kept = log[_dead(log, rate, moment) :] + (moment,) * charge.cost
+    kept = (*log[_dead(log, rate, moment) :], *(moment,) * charge.cost)
     reading = Reading(
         charge=charge,
         remaining=rate.limit - len(kept),

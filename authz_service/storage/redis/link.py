@@ -70,7 +70,6 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._outgoing.clear()
         while self._waiting:
             _, reply = self._waiting.popleft()
             if not reply.done():

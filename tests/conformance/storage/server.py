@@ -41,7 +41,7 @@ class Server:
         """Start the server and wait until it answers."""
         fixed = ["--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
         command = [self._binary, *fixed, "--dir", str(self._folder), *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(_START_ATTEMPTS):
             try:
                 self.admin.ping()

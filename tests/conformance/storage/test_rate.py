@@ -144,10 +144,10 @@ async def test_sixty_days_without_a_pause_count_right(bench: Bench) -> None:
         bench.clock.advance(6 * HOUR)
 
 
-async def test_a_slow_trickle_for_sixty_days_counts_right(bench: Bench) -> None:
-    """A log that is never full and never trimmed for its length is renewed before it overflows."""
+async def test_a_slow_trickle_for_months_counts_right(bench: Bench) -> None:
+    """A log that is never full and never cut for its length is renewed before 49.7 days."""
     limit = rate(1000, 31 * DAY)
-    for step in range(60 * 2):
+    for step in range(120 * 2):
         answer = await ask(bench, limit)
         assert answer.readings[0].remaining == 1000 - min(step + 1, 62)
         bench.clock.advance(12 * HOUR)

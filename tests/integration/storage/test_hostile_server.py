@@ -14,6 +14,7 @@ from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.from_url import store_from_url
+from authz_service.testing.clock import ManualClock
 
 MINUTE = (Charge(Rate(name="per-minute", limit=5, window_ms=60_000), 1),)
 
@@ -127,6 +128,29 @@ async def test_a_server_that_hangs_up_is_a_store_error(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(hang_up, tmp_path / "s")
     with pytest.raises(StoreError):
         await charge_once(f"unix://{tmp_path}/s")
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_server_that_refuses_is_not_stormed(tmp_path: Path) -> None:
+    """Between failed attempts to connect there is a pause; calls in it fail without an attempt."""
+    attempts = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts.append(writer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang_up, tmp_path / "s")
+    clock = ManualClock()
+    url = f"unix://{tmp_path}/s"
+    store = store_from_url(url, clock=clock, random=lambda: 0.5, timeout_ms=5_000)
+    for expected in (1, 2, 3):
+        for _ in range(20):
+            with pytest.raises(StoreError):
+                await store.charge("key:a", MINUTE)
+        assert len(attempts) == expected
+        clock.advance(1_000)
+    await store.close()
     server.close()
     await server.wait_closed()
 

@@ -65,3 +65,6 @@ async def test_a_counter_in_use_outlives_its_first_expiry() -> None:
         clock.advance(999)
     assert (await store.charge("b", SECOND)).readings[0].remaining == 3
     assert (await store.charge("a", DAY)).readings[0].remaining == 3
+    clock.advance(2 * KEPT_MS)
+    await store.charge("c", SECOND)
+    assert len(store._expires_ms) == 2, "the prolonged counter is forgotten in the end"
