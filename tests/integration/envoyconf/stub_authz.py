@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from envoy_data_plane.envoy.service.auth.v3 import CheckRequest, CheckResponse
 
 DENIAL = '{"error": {"code": "UNAUTHENTICATED", "message": "no \\" \\u00e9 </script>"}}'
-SLOWER_THAN_ENVOY_WAITS = 1.0
+SLOWER_THAN_ENVOY_WAITS = 2.0
 _SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse{status: SERVING}
 
 
