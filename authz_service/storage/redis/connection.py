@@ -1,7 +1,6 @@
 """A connection that is there when needed: made on the first call, made again when lost."""
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import hiredis
@@ -51,8 +50,7 @@ class Connection:
         self._closed = True
         if self._attempt is not None:
             self._attempt.cancel()
-            with suppress(asyncio.CancelledError, StoreError):
-                await self._attempt
+            await asyncio.wait([self._attempt])
         if self._link is not None:
             self._link.give_up("the counter store is closed")
             await self._link.closed()
