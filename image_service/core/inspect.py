@@ -20,6 +20,7 @@ from image_service.core.bounds import (
     ImageFacts,
     ImageRefusedError,
 )
+from image_service.core.ending import is_complete
 from image_service.core.formats import ImageFormat
 
 DECODERS: Final = ("JPEG", "PNG", "WEBP", "GIF")
@@ -59,13 +60,15 @@ def inspect(path: Path) -> ImageFacts:
         with decoding(), open_image(path) as image:
             facts = _facts(image)
             _decode(image)
-            return facts
     except ImageRefusedError:
         raise
     except Exception as error:
         # Decoders raise whatever their parsing stumbles over: OSError, SyntaxError, struct.error,
         # EOFError, MemoryError. All of them say the same about the file.
-        raise ImageRefusedError("The image is damaged or truncated.") from error
+        raise ImageRefusedError(_DAMAGED) from error
+    if not is_complete(path.read_bytes(), facts.format):
+        raise ImageRefusedError(_DAMAGED)
+    return facts
 
 
 def open_image(path: Path) -> Image.Image:
@@ -82,6 +85,7 @@ def open_image(path: Path) -> Image.Image:
         raise ImageRefusedError("The file is not a JPEG, PNG, WebP or GIF image.") from error
 
 
+_DAMAGED: Final = "The image is damaged or truncated."
 _SIDES: Final = f"Each side of the image must be {MIN_SIDE} to {MAX_SIDE} pixels."
 
 

@@ -100,7 +100,7 @@ async def test_waiting_ends_with_the_job(make_store: _MakeStore) -> None:
     """Whoever waits gets the final job at once."""
     store = make_store()
     await store.create(_job(), now_ms=_NOW)
-    waiting = asyncio.create_task(store.settled("key:a", "1", now_ms=_NOW, timeout_s=20))
+    waiting = asyncio.create_task(store.settled("key:a", "1", now_ms=_NOW, timeout_s=3_600))
     await asyncio.sleep(0)
     running = _job().started(_NOW)
     await store.update(running)
@@ -127,7 +127,7 @@ async def test_waiting_ends_when_the_job_is_deleted(make_store: _MakeStore) -> N
     """Nobody waits for what is gone."""
     store = make_store()
     await store.create(_job(), now_ms=_NOW)
-    waiting = asyncio.create_task(store.settled("key:a", "1", now_ms=_NOW, timeout_s=20))
+    waiting = asyncio.create_task(store.settled("key:a", "1", now_ms=_NOW, timeout_s=3_600))
     await asyncio.sleep(0)
     await store.delete("key:a", "1")
     assert await waiting is None
@@ -137,7 +137,7 @@ async def test_nobody_waits_for_somebody_elses_job(make_store: _MakeStore) -> No
     """It does not exist for them."""
     store = make_store()
     await store.create(_job(), now_ms=_NOW)
-    assert await store.settled("key:b", "1", now_ms=_NOW, timeout_s=20) is None
+    assert await store.settled("key:b", "1", now_ms=_NOW, timeout_s=3_600) is None
 
 
 async def test_of_many_claimants_one_gets_the_key(make_store: _MakeStore) -> None:

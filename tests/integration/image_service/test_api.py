@@ -343,7 +343,7 @@ async def test_a_running_job_is_cancelled_on_delete(
 
 
 async def test_head_tells_what_get_would(client: ClientSession, me: Mapping[str, str]) -> None:
-    """The same headers, no body."""
+    """The same headers, no body; ranges are defined for GET alone."""
     path = await _finished(client, me) + "/result"
     async with client.get(path, headers=me) as got, client.head(path, headers=me) as head:
         assert (got.status, head.status) == (200, 200)
@@ -351,6 +351,8 @@ async def test_head_tells_what_get_would(client: ClientSession, me: Mapping[str,
         for name in ("Content-Type", "ETag", "Cache-Control", "Accept-Ranges"):
             assert head.headers[name] == got.headers[name]
         assert got.headers["Cache-Control"] == "private"
+    async with client.head(path, headers={**me, "Range": "bytes=0-1"}) as head:
+        assert (head.status, "Content-Range" in head.headers) == (200, False)
 
 
 async def test_what_the_client_has_is_not_sent_again(

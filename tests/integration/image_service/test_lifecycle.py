@@ -1,5 +1,6 @@
 """The real command: how it starts, how it stops, what it leaves behind."""
 
+import http.client
 import json
 import os
 import select
@@ -8,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from image_service.testing import encoded, identity
 
 _PATIENCE_S = 20
 
@@ -48,8 +51,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.perf_counter() + _PATIENCE_S
+def _wait_until_gone(pids: list[int], *, within_s: float) -> None:
+    deadline = time.perf_counter() + within_s
     while any(_lives(pid) for pid in pids):
         assert time.perf_counter() < deadline
         time.sleep(0.01)
@@ -62,12 +65,17 @@ def _lives(pid: int) -> bool:
         return False
 
 
+def _ignores(pid: int, *signals: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return all(ignored >> (number - 1) & 1 for number in signals)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
     """Exit code 0, the last word in the log, nobody left behind, nothing on standard error."""
     with _started("--workers", "2") as (process, address):
-        with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
-            assert json.load(answer) == {"status": "ready"}
+        assert _json(address, "GET", "/readyz") == {"status": "ready"}
         children = _children(process.pid)
         assert len(children) == 3
         process.send_signal(number)
@@ -80,22 +88,52 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 def test_decoders_die_with_a_killed_service() -> None:
-    """Not even SIGKILL leaves orphans."""
-    with _started("--workers", "2") as (process, _):
+    """Not even SIGKILL leaves orphans, not even one that would encode for seconds yet."""
+    with _started("--workers", "1") as (process, address):
         children = _children(process.pid)
-        assert len(children) == 3
+        assert len(children) == 2
+        _encode_for_seconds(address)
         process.kill()
         process.wait(_PATIENCE_S)
-        _wait_until_gone(children)
+        _wait_until_gone(children, within_s=2)
+
+
+def _encode_for_seconds(address: str) -> None:
+    """Upload a picture that is slow to encode, and return when that has begun."""
+    noise = encoded(Image.merge("RGBA", [Image.effect_noise((900, 900), 60)] * 4))
+    parts = {"scale": b"4", "format": b"webp", "file": noise}
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = b"".join(head % (name.encode(), value) for name, value in parts.items()) + b"--x--\r\n"
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    job_id = _json(address, "POST", "/api/v1/images/upscale", body, form)["job_id"]
+    while int(str(_json(address, "GET", f"/api/v1/jobs/{job_id}")["progress"])) < 90:
+        time.sleep(0.01)
+
+
+def _json(
+    address: str,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Mapping[str, object]:
+    connection = http.client.HTTPConnection(address, timeout=_PATIENCE_S)
+    try:
+        connection.request(method, path, body, {**identity(), **(headers or {})})
+        document: Mapping[str, object] = json.load(connection.getresponse())
+        return document
+    finally:
+        connection.close()
 
 
 def test_a_ctrl_c_for_the_whole_group_still_drains() -> None:
     """Decoders leave the terminal's signal to the service."""
     with _started("--workers", "1") as (process, _):
-        for child in _children(process.pid):
+        children = _children(process.pid)
+        assert len(children) == 2
+        assert all(_ignores(child, signal.SIGINT, signal.SIGTERM) for child in children)
+        for child in children:
             os.kill(child, signal.SIGINT)
-            os.kill(child, signal.SIGTERM)
-        assert all(_lives(child) for child in _children(process.pid))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=_PATIENCE_S)
         assert process.returncode == 0

@@ -113,7 +113,7 @@ async def test_a_cancelled_job_stops_in_the_middle_of_encoding(make_service: Mak
             continue
         async with client.delete(headers["Location"], headers=identity()) as answer:
             assert answer.status == 204
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(2):
             await service.worker.idle()
 
 

@@ -70,6 +70,37 @@ def test_truncated_files_are_refused(tmp_path: Path, form: ImageFormat, part: fl
         _judged(tmp_path, content[: int(len(content) * part)])
 
 
+@pytest.mark.parametrize("form", list(ImageFormat))
+def test_every_missing_byte_is_noticed(tmp_path: Path, form: ImageFormat) -> None:
+    """A file that lost its last bytes is truncated, even if every pixel came before them."""
+    content = encoded(picture(), form)
+    for lost in range(1, len(content)):
+        with pytest.raises(ImageRefusedError):
+            _judged(tmp_path, content[:-lost])
+
+
+@pytest.mark.parametrize("form", [ImageFormat.GIF, ImageFormat.WEBP, ImageFormat.PNG])
+def test_every_missing_byte_of_an_animation_is_noticed(tmp_path: Path, form: ImageFormat) -> None:
+    """Also where it breaks off between two frames, and what is left would play."""
+    content = animation(form)
+    for lost in range(1, len(content)):
+        with pytest.raises(ImageRefusedError):
+            _judged(tmp_path, content[:-lost])
+
+
+@pytest.mark.parametrize("form", list(ImageFormat))
+def test_what_stands_behind_the_end_does_not_matter(tmp_path: Path, form: ImageFormat) -> None:
+    """A whole image with something after it is a whole image."""
+    assert _judged(tmp_path, encoded(picture(), form) + b"something").format is form
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 20}, {"exif": b"Exif\0\0"}])
+def test_the_end_of_any_jpeg_is_found(tmp_path: Path, options: dict[str, object]) -> None:
+    """One scan or many, with or without metadata."""
+    content = encoded(picture(size=(200, 200)), ImageFormat.JPEG, **options)
+    assert _judged(tmp_path, content).width == 200
+
+
 @pytest.mark.parametrize("form", [ImageFormat.GIF, ImageFormat.WEBP, ImageFormat.PNG])
 def test_an_animation_truncated_in_a_later_frame_is_refused(
     tmp_path: Path, form: ImageFormat
