@@ -1,0 +1,186 @@
+"""The command line: what it prints where, and its exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import image_service
+from authz_service import __version__
+from authz_service.cli import _environment, _parser, main
+from authz_service.policy.schema import PolicyFile
+from authz_service.settings import Settings
+from authz_service.testing.builders import PlantedSecrets
+
+POLICY = str(Path(image_service.__file__).with_name("policy.yaml"))
+BROKEN = str(Path(__file__).parents[1] / "fixtures" / "policies" / "invalid" / "combined.yaml")
+COMMANDS = ["serve", "local", "check-policy", "policy-schema", "render", "healthcheck"]
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The developer's own environment plays no part."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+    monkeypatch.delenv("CORS_ORIGINS", raising=False)
+
+
+def test_a_right_policy_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """check-policy says on one line what it read, and exits with 0."""
+    assert main(["check-policy", POLICY]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{POLICY} is right: 4 tiers, 6 routes.\n"
+    assert captured.err == ""
+
+
+def test_a_wrong_policy_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """check-policy prints every problem to standard error, and exits with 2."""
+    assert main(["check-policy", BROKEN]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == len(Path(BROKEN).with_suffix(".txt").read_text().splitlines())
+    assert all(line.startswith("error: ") for line in lines)
+    assert lines[0] == f"error: {BROKEN}:2: version: 2 must be 1"
+
+
+def test_a_missing_policy_is_a_wrong_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is told by its name, and exits with 2."""
+    assert main(["check-policy", "/nowhere/policy.yaml"]) == 2
+    expected = "error: /nowhere/policy.yaml: cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_right_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """--json tells machines the digest, the tiers and the routes."""
+    assert main(["check-policy", "--json", POLICY]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result.pop("digest").isalnum()
+    assert result == {
+        "ok": True,
+        "tiers": ["anonymous", "free", "pro", "enterprise"],
+        "routes": ["limits", "upscale", "job", "job-result", "health", "docs"],
+    }
+
+
+def test_a_wrong_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """--json tells machines the same problems, on standard output."""
+    assert main(["check-policy", BROKEN, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    result = json.loads(captured.out)
+    assert result["ok"] is False
+    assert result["problems"][0] == f"{BROKEN}:2: version: 2 must be 1"
+
+
+def test_the_policy_reads_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """check-policy fills variables as the server does."""
+    monkeypatch.setenv("CORS_ORIGINS", '["*"]')
+    assert main(["check-policy", POLICY]) == 2
+    assert "cors.origins[0]: '*' is no origin" in capsys.readouterr().err
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """policy-schema prints the JSON Schema of policy files."""
+    assert main(["policy-schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == PolicyFile.model_json_schema()
+
+
+@pytest.mark.parametrize("command", ["serve", "render"])
+def test_wrong_settings_are_told_at_once(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that needs settings names all that are wrong, and exits with 2."""
+    monkeypatch.setenv("PORT", "http")
+    folder = [] if command == "serve" else ["/nowhere"]
+    assert main([command, *folder, "--debug", "perhaps"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in told] == ["AUTHZ_POLICY_FILE", "PORT", "DEBUG"]
+
+
+def test_render_writes_what_serve_would_write(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Render names every file it wrote."""
+    assert main(["render", str(tmp_path / "envoy"), "--policy-file", POLICY]) == 0
+    named = {Path(line) for line in capsys.readouterr().out.splitlines()}
+    assert named == set((tmp_path / "envoy").iterdir())
+    assert named
+
+
+def test_a_folder_that_cannot_be_written_is_a_failure(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What the configuration is not to blame for exits with 1."""
+    (tmp_path / "file").touch()
+    assert main(["render", str(tmp_path / "file" / "envoy"), "--policy-file", POLICY]) == 1
+    assert capsys.readouterr().err.startswith(f"error: cannot write to {tmp_path}/file/envoy: ")
+
+
+def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting given both ways is taken from the command line; the rest stays."""
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("AUTHZ_SCRAPE_PORT", "2")
+    environment = _environment(_parser().parse_args(["serve", "--public-port", "3"]))
+    assert (environment["PORT"], environment["AUTHZ_SCRAPE_PORT"]) == ("3", "2")
+
+
+def test_secrets_have_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every setting is a flag of serve, except the two that hold secrets."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+    told = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert (f"--{name.replace('_', '-')} " in told) is (name not in {"api_keys", "store_url"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help of every command prints its usage and exits with 0."""
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: authz_service {command} ")
+
+
+def test_the_menu_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help lists the commands and says what the exit codes mean."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert set(told.split()) >= set(COMMANDS)
+    assert "Exit codes: 0 done; 1 " in told
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["check-policy"], ["serve", "--store-url", "x"], ["healthcheck"]]
+)
+def test_a_wrong_call_exits_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that makes no sense prints the usage to standard error."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the version of the package."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_no_wrong_setting_shows_a_secret(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    planted_secrets: PlantedSecrets,
+) -> None:
+    """Keys and store URLs that are wrong in themselves are told without being repeated."""
+    monkeypatch.setenv("API_KEYS", f'[{{"key": "{planted_secrets.api_key}", "tier": "free"}}]')
+    monkeypatch.setenv("REDIS_URL", f"redis://:{planted_secrets.password}@store:port")
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    captured = capsys.readouterr()
+    assert planted_secrets.found_in(captured.out + captured.err) == []
+    assert "API_KEYS[0].name: is required" in captured.err
