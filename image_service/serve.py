@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import signal
 import tempfile
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, web
 
 from image_service.app import Service, build
 from image_service.clock import SystemClock
@@ -33,6 +34,7 @@ async def serve(settings: Settings) -> None:
         ListenError: the address cannot be listened on.
         DecoderError: the decoder processes do not start.
     """
+    _quieten_form_parser()
     with tempfile.TemporaryDirectory(prefix="image_service-") as folder:
         service = build(settings, clock=SystemClock(), folder=Path(folder))
         stop = _stop_signal()
@@ -115,6 +117,15 @@ async def _expire(engine: Engine) -> None:
     while True:
         await asyncio.sleep(_EXPIRY_EVERY_S)
         await engine.expire()
+
+
+def _quieten_form_parser() -> None:
+    """Keep the parser from warning of what it cannot read in the client's own words.
+
+    They have no place in our output, and Python remembers every new wording for good.
+    """
+    for category in (BadContentDispositionHeader, BadContentDispositionParam):
+        warnings.simplefilter("ignore", category)
 
 
 def _stop_signal() -> asyncio.Event:

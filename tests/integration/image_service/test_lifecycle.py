@@ -110,6 +110,17 @@ def _encode_for_seconds(address: str) -> None:
         time.sleep(0.01)
 
 
+def test_foreign_words_stay_out_of_the_output() -> None:
+    """What a client writes into a broken form is neither warned of nor logged."""
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    body = b"--x\r\nContent-Disposition: form-data CANARY\xce\r\n\r\na\r\n--x--\r\n"
+    with _started("--workers", "1") as (process, address):
+        assert "error" in _json(address, "POST", "/api/v1/images/upscale", body, form)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=_PATIENCE_S)
+    assert "CANARY" not in output + errors
+
+
 def _json(
     address: str,
     method: str,
