@@ -19,6 +19,7 @@ from image_service.engine import Engine
 from image_service.errors import ListenError
 from image_service.observe import ctx_logger
 from image_service.settings import Address, Settings
+from image_service.workspace import workspace
 
 DRAIN_S: Final = 25.0
 """Less than the 30 seconds that Kubernetes gives a pod by default."""
@@ -35,8 +36,8 @@ async def serve(settings: Settings) -> None:
         DecoderError: the decoder processes do not start.
     """
     _quieten_form_parser()
-    with tempfile.TemporaryDirectory(prefix="image_service-") as folder:
-        service = build(settings, clock=SystemClock(), folder=Path(folder))
+    with workspace(Path(tempfile.gettempdir())) as folder:
+        service = build(settings, clock=SystemClock(), folder=folder)
         stop = _stop_signal()
         async with running(service, settings.listen) as address:
             ctx_logger.info("Ready", address=str(address))

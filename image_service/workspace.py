@@ -1,0 +1,43 @@
+"""The folder for uploads and results: one for each process, gone with it.
+
+A killed process cannot clean up. The next one does: a folder nobody holds the lock of is nobody's.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_PREFIX: Final = "image_service-"
+_LOCK: Final = ".lock"
+
+
+@contextmanager
+def workspace(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, removed at the end, after those that others left behind."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        if _is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as name:
+        folder = Path(name)
+        unseen = folder / f"{_LOCK}.new"
+        with unseen.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Under its name the lock is never seen open: nobody takes a new folder for an old one.
+            unseen.rename(folder / _LOCK)
+            yield folder
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        if folder.stat().st_uid != os.getuid():
+            return False
+        with (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
