@@ -3,7 +3,8 @@
 credential → identify → meter → respond; every way out of here is an explicit verdict.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from authz_service.clock import Clock
@@ -14,7 +15,7 @@ from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
 from authz_service.core.respond import Answer, respond
-from authz_service.core.rules import Charge, Policy, Route, StoreFailure
+from authz_service.core.rules import Charge, Policy, Route, StoreFailure, Tier
 from authz_service.core.verdict import Allow, Deny, OverLimit, Reason, Unavailable, Verdict
 from authz_service.errors import StoreError
 
@@ -32,8 +33,17 @@ class Counter(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a check is decided by, from its first stage to its last."""
+
+    tiers: Mapping[str, Tier]
+    matcher: RouteMatcher
+    find_key: FindKey
+
+
 class Engine:
-    """Answers checks under one policy."""
+    """Answers checks under one policy at a time."""
 
     def __init__(
         self,
@@ -44,44 +54,48 @@ class Engine:
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
-        self._tiers = policy.tiers
-        self._matcher = RouteMatcher(policy)
-        self._find_key = find_key
+        self._rules = _Rules(policy.tiers, RouteMatcher(policy), find_key)
         self._counter = counter
         self._clock = clock
         self._new_id = new_id
 
+    def use(self, policy: Policy, find_key: FindKey) -> None:
+        """Decide by these from the next check on. A check under way ends as it began."""
+        self._rules = _Rules(policy.tiers, RouteMatcher(policy), find_key)
+
     async def check(self, facts: Facts) -> Answer:
         """The answer to one request."""
-        return self._respond(await self._decide(facts), facts)
+        rules = self._rules
+        verdict = await self._decide(facts, rules)
+        return self._respond(verdict, facts, rules)
 
     def failed(self, facts: Facts) -> Answer:
         """The answer when deciding itself went wrong: never an allow."""
-        return self._respond(Unavailable(Reason.INTERNAL_ERROR), facts)
+        return self._respond(Unavailable(Reason.INTERNAL_ERROR), facts, self._rules)
 
-    def _respond(self, verdict: Verdict, facts: Facts) -> Answer:
+    def _respond(self, verdict: Verdict, facts: Facts, rules: _Rules) -> Answer:
         return respond(
-            verdict, tiers=self._tiers, request_id=facts.request_id, decision_id=self._new_id()
+            verdict, tiers=rules.tiers, request_id=facts.request_id, decision_id=self._new_id()
         )
 
-    async def _decide(self, facts: Facts) -> Verdict:
-        route = self._matcher.find(facts)
+    async def _decide(self, facts: Facts, rules: _Rules) -> Verdict:
+        route = rules.matcher.find(facts)
         if route is None:
             return Deny(Reason.NO_ROUTE)
-        identity = self._identify(facts, route)
+        identity = self._identify(facts, route, rules)
         if isinstance(identity, Reason):
             return Deny(identity, route)
         return await self._meter(route, identity)
 
-    def _identify(self, facts: Facts, route: Route) -> Identity | Reason:
+    def _identify(self, facts: Facts, route: Route, rules: _Rules) -> Identity | Reason:
         identity = identify(
             present(facts),
             facts=facts,
             route=route,
-            find_key=self._find_key,
+            find_key=rules.find_key,
             now_ms=self._clock.now_ms(),
         )
-        if isinstance(identity, Identity) and identity.tier not in self._tiers:
+        if isinstance(identity, Identity) and identity.tier not in rules.tiers:
             return Reason.UNKNOWN_TIER
         return identity
 
