@@ -71,7 +71,7 @@ def test_a_bearer_token_is_found_in_any_case_of_its_scheme(scheme: bytes) -> Non
         b"Bearer tok\xffen",
         b"Bearer token\n",
         b"Bearertoken",
-        b"Bearer " + b"a" * MAX_TOKEN_BYTES,
+        b"Bearer " + b"a" * (MAX_TOKEN_BYTES - len(b"Bearer ") + 1),
     ],
 )
 def test_a_broken_bearer_credential_is_malformed(value: bytes) -> None:
