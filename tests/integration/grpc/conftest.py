@@ -10,7 +10,7 @@ import pytest
 
 from authz_service.core.rules import Policy
 from authz_service.engine import Engine
-from authz_service.identity.api_keys import KeyIndex, load_api_keys
+from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
 from authz_service.settings import GrpcServer
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
@@ -89,7 +89,7 @@ def policy() -> Policy:
 
 @pytest.fixture
 def keys(planted_secrets: PlantedSecrets) -> KeyIndex:
-    """One good key, one that is disabled, one that has expired."""
+    """One good key; others that are disabled, expired, or of a tier the policy does not have."""
     entries = [
         {"key": planted_secrets.api_key, "name": "Good", "tier": "free", "id": "good"},
         {"key": "sk-disabled", "name": "Disabled", "tier": "free", "disabled": True},
@@ -99,8 +99,9 @@ def keys(planted_secrets: PlantedSecrets) -> KeyIndex:
             "tier": "free",
             "expires_at": "2020-01-01T00:00:00Z",
         },
+        {"key": "sk-other-tier", "name": "Of a tier that is gone", "tier": "gold"},
     ]
-    return load_api_keys(json.dumps(entries), tiers=["anonymous", "free"])
+    return load_api_keys([Source("API_KEYS", json.dumps(entries))], tiers=None)
 
 
 @pytest.fixture

@@ -118,6 +118,7 @@ async def test_a_route_without_limits_tells_of_none(
         ("/v1/things", [("x-api-key", b"sk-disabled")], 401, "disabled_key"),
         ("/v1/things", [("x-api-key", b"sk-expired")], 401, "expired_key"),
         ("/v1/limits", [("x-api-key", b"sk-expired")], 401, "expired_key"),
+        ("/v1/things", [("x-api-key", b"sk-other-tier")], 401, "unknown_tier"),
         ("/v1/things", [("x-api-key", b"sk-\xff\xfe-bytes")], 401, "malformed_credential"),
         ("/v1/things", [("x-api-key", b"sk-one-key")] * 2, 401, "ambiguous_credential"),
         ("/v1/things", [("authorization", b"Basic eDp5")], 401, "unsupported_scheme"),
