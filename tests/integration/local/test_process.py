@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from authz_service.errors import StackError
-from authz_service.local.process import Part, RunningPart, start
+from authz_service.supervise.process import Part, RunningPart, start
 
 SLEEP = "import time; time.sleep(60)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
@@ -138,8 +138,9 @@ async def test_a_part_sees_its_own_environment_only() -> None:
 async def test_stopping_asks_politely() -> None:
     """A part gets SIGTERM and the time to finish what it does."""
     polite = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\n"
+        "import os, signal, sys, time\n"
+        # Not print: the signal may come while the line below is still being printed.
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit(0)))\n"
         "print('up', flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -172,7 +173,7 @@ async def test_a_part_does_not_outlive_its_parent() -> None:
     """If we are killed outright, the kernel ends the parts."""
     parent = (
         "import asyncio, sys\n"
-        "from authz_service.local.process import Part, start\n"
+        "from authz_service.supervise.process import Part, start\n"
         "async def main():\n"
         "    part = await start(Part(name='Child', command=(sys.executable, '-S', '-c',\n"
         f"        {SLEEP!r}), ready=None, environment={{}}))\n"
