@@ -1,19 +1,16 @@
-"""The composition root: settings to a wired application. The only place that names the parts."""
+"""The composition root: settings to a wired worker. The only place that names the parts."""
 
 import itertools
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
 
 from authz_service.clock import Clock, SystemClock
-from authz_service.core.rules import Policy
+from authz_service.configuration import Configuration
 from authz_service.engine import Engine
-from authz_service.errors import ConfigurationError
-from authz_service.identity.api_keys import KeyIndex, load_api_keys
-from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.from_url import store_from_url
@@ -27,45 +24,18 @@ from authz_service.transports.listeners import build_server
 class Application:
     """Everything a worker runs. Nothing listens and nothing is connected yet."""
 
-    policy: Policy
-    keys: KeyIndex
+    engine: Engine
     store: FailoverStore
     health: Health
     server: grpc.aio.Server
 
 
-def load_configuration(
-    settings: Settings, environment: Mapping[str, str]
-) -> tuple[Policy, KeyIndex]:
-    """The policy and the keys.
-
-    Raises:
-        ConfigurationError: with every problem of both.
-    """
-    problems: list[str] = []
-    policy = None
-    try:
-        policy = load_policy(settings.policy_file, environment)
-    except ConfigurationError as error:
-        problems += error.problems
-    try:
-        keys = load_api_keys(
-            settings.api_keys.get_secret_value(), tiers=policy.tiers if policy else None
-        )
-    except ConfigurationError as error:
-        problems += error.problems
-    if policy is None or problems:
-        raise ConfigurationError(problems)
-    return policy, keys
-
-
-def build(settings: Settings, environment: Mapping[str, str]) -> Application:
+def build(settings: Settings, configuration: Configuration) -> Application:
     """Wire a worker together. Runs inside the event loop that will serve.
 
     Raises:
-        ConfigurationError: with every problem of policy, keys and store address.
+        ConfigurationError: the address of the counter store is wrong.
     """
-    policy, keys = load_configuration(settings, environment)
     clock: Clock = SystemClock()
     shared = store_from_url(
         settings.store_url.get_secret_value(),
@@ -74,8 +44,8 @@ def build(settings: Settings, environment: Mapping[str, str]) -> Application:
     )
     store = FailoverStore(shared, local=MemoryStore(clock), clock=clock)
     engine = Engine(
-        policy=policy,
-        find_key=keys.find,
+        policy=configuration.policy,
+        find_key=configuration.keys.find,
         counter=store,
         clock=clock,
         new_id=_decision_ids(),
@@ -84,7 +54,7 @@ def build(settings: Settings, environment: Mapping[str, str]) -> Application:
     server = build_server(
         settings.grpc_server, authorization=ExtAuthzServicer(engine), health=health
     )
-    return Application(policy=policy, keys=keys, store=store, health=health, server=server)
+    return Application(engine=engine, store=store, health=health, server=server)
 
 
 def _decision_ids() -> Callable[[], str]:

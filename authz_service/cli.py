@@ -26,6 +26,7 @@ from authz_service.policy.sources import load_policy
 from authz_service.serve import serve, write_envoy_files
 from authz_service.settings import Settings, load_settings
 from authz_service.transports.probe import is_serving
+from authz_service.worker import work
 
 # argparse has no public name for what `add_subparsers` returns.
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_worker(commands)
     _add_local(commands)
     _add_check_policy(commands)
     _add_policy_schema(commands)
@@ -75,6 +77,13 @@ def _add_serve(commands: _Commands) -> None:
     )
     _add_settings(command)
     command.set_defaults(run=_serve)
+
+
+def _add_worker(commands: _Commands) -> None:
+    """What `serve` starts; not for people, so the menu does not show it."""
+    command = commands.add_parser("worker")
+    command.add_argument("index", type=int)
+    command.set_defaults(run=_worker)
 
 
 def _add_local(commands: _Commands) -> None:
@@ -157,7 +166,15 @@ def _serve(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
     settings = load_settings(environment)
     configure_logging(debug=settings.debug)
-    uvloop.run(serve(settings, environment))
+    asyncio.run(serve(settings, environment))
+    return _DONE
+
+
+def _worker(parsed: argparse.Namespace) -> int:
+    environment = dict(os.environ)
+    settings = load_settings(environment)
+    configure_logging(debug=settings.debug)
+    uvloop.run(work(parsed.index, settings, environment))
     return _DONE
 
 

@@ -6,9 +6,17 @@ Every problem is told at once; secrets never appear in a message or a `repr`.
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from authz_service.errors import ConfigurationError
 
@@ -48,8 +56,16 @@ def _host_and_port(address: str) -> str:
     return address
 
 
+def _listen_addresses(text: str) -> str:
+    for address in text.split(","):
+        _listen_address(address)
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
-ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
+ListenAddresses = Annotated[str, AfterValidator(_listen_addresses)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class Settings(BaseModel):
@@ -57,8 +73,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    policy_file: Annotated[Path, AfterValidator(_existing_file)] = Field(
+    policy_file: ExistingFile = Field(
         alias="AUTHZ_POLICY_FILE", description="The policy to enforce."
+    )
+    keys_file: ExistingFile | None = Field(
+        default=None,
+        alias="AUTHZ_KEYS_FILE",
+        description="API keys in a file, beside those of `API_KEYS`; followed as it changes.",
     )
     run_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default=Path("run"),
@@ -66,10 +87,14 @@ class Settings(BaseModel):
         validate_default=True,
         description="Where sockets and Envoy's configuration are written.",
     )
-    grpc_listen: ListenAddress | None = Field(
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, alias="AUTHZ_WORKERS", description="How many processes answer checks."
+    )
+    grpc_listen: ListenAddresses | None = Field(
         default=None,
         alias="AUTHZ_GRPC_LISTEN",
-        description="`unix:PATH` or `HOST:PORT`; unset: `authz-0.sock` in the run folder.",
+        description="`unix:PATH` for each worker, comma-separated, or one `HOST:PORT`;"
+        " unset: `authz-N.sock` in the run folder.",
     )
     grpc_server: GrpcServer = Field(
         default=GrpcServer.NATIVE,
@@ -80,7 +105,7 @@ class Settings(BaseModel):
         default="0.0.0.0", alias="AUTHZ_PUBLIC_HOST", description="Where Envoy's public door is."
     )
     public_port: Port = Field(default=8000, alias="PORT", description="Its port.")
-    upstream: Annotated[str, AfterValidator(_host_and_port)] | None = Field(
+    upstream: HostAndPort | None = Field(
         default=None,
         alias="AUTHZ_UPSTREAM",
         description="`HOST:PORT` of the application, in place of the policy's.",
@@ -91,6 +116,11 @@ class Settings(BaseModel):
         description="Where Envoy answers `/metrics` and `/ready`.",
     )
     scrape_port: Port = Field(default=9901, alias="AUTHZ_SCRAPE_PORT", description="Its port.")
+    operations_listen: HostAndPort = Field(
+        default="0.0.0.0:9102",
+        alias="AUTHZ_OPERATIONS_LISTEN",
+        description="Where the service answers `/metrics`, `/healthz` and `/readyz`.",
+    )
     api_keys: SecretStr = Field(
         default=SecretStr(""), alias="API_KEYS", description="The API keys, a JSON list."
     )
@@ -109,9 +139,32 @@ class Settings(BaseModel):
     )
 
     @property
-    def listen_address(self) -> str:
-        """Where the worker listens."""
-        return self.grpc_listen or f"unix:{self.run_dir / 'authz-0.sock'}"
+    def listen_addresses(self) -> tuple[str, ...]:
+        """Where each worker listens."""
+        if self.grpc_listen is not None:
+            return tuple(self.grpc_listen.split(","))
+        return tuple(
+            f"unix:{self.run_dir / f'authz-{index}.sock'}" for index in range(self.workers)
+        )
+
+    @property
+    def counts_in_memory(self) -> bool:
+        """Whether counters live in the worker's own memory."""
+        return self.store_url.get_secret_value().startswith("memory:")
+
+    @model_validator(mode="after")
+    def _fits_the_workers(self) -> Self:
+        problems = []
+        if len(self.listen_addresses) != self.workers:
+            problems.append(
+                f"AUTHZ_GRPC_LISTEN: names {len(self.listen_addresses)} addresses"
+                f" for {self.workers} workers (AUTHZ_WORKERS)"
+            )
+        if self.workers > 1 and self.counts_in_memory:
+            problems.append("REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -125,12 +178,16 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        raise ConfigurationError([_problem(details) for details in error.errors()]) from None
+        problems = [line for it in error.errors() for line in _problem(it).splitlines()]
+        raise ConfigurationError(problems) from None
 
 
 def _problem(details: Mapping[str, object]) -> str:
     """One line for one wrong variable. Secrets cannot be wrong here, so no value is secret."""
-    (name,) = details["loc"] if isinstance(details["loc"], tuple) else ("",)
+    location = details["loc"]
+    if not location:  # a rule that spans several variables names them itself
+        return str(details["msg"]).removeprefix("Value error, ")
+    (name,) = location if isinstance(location, tuple) else ("",)
     if details["type"] == "missing":
         return f"{name}: is required"
     sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")

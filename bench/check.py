@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authz_service.local.parts import Layout, valkey
-from authz_service.local.process import Part, RunningPart, start
+from authz_service.supervise.process import Part, RunningPart, start
 from authz_service.transports.probe import is_serving
 from authz_service.wire.pb.ext_authz_pb2 import CheckRequest
 
@@ -78,6 +78,7 @@ def _layout(folder: Path) -> Layout:
         public_port=0,
         scrape_port=0,
         app_port=0,
+        workers=1,
         environment=dict(os.environ),
     )
 
@@ -121,10 +122,10 @@ async def _measure(layout: Layout, server: str, in_flight: int) -> Row:
 
 
 async def _start_worker(layout: Layout, server: str) -> RunningPart:
-    address = f"unix:{layout.authz_socket}"
+    address = f"unix:{layout.authz_sockets[0]}"
     part = Part(
         name="worker",
-        command=(sys.executable, "-m", "authz_service", "serve"),
+        command=(sys.executable, "-m", "authz_service", "worker", "0"),
         ready=lambda: is_serving(address),
         environment={
             **layout.environment,
@@ -147,7 +148,7 @@ def _load(layout: Layout, in_flight: int, checks: int) -> tuple[float, int]:
     done = subprocess.run(
         [
             "h2load",
-            f"--base-uri=unix:{layout.authz_socket}",
+            f"--base-uri=unix:{layout.authz_sockets[0]}",
             *("-n", str(checks), "-c", str(connections), "-m", str(in_flight // connections)),
             *("-d", str(layout.run_dir / "check.bin")),
             *(part for header in HEADERS for part in ("-H", header)),

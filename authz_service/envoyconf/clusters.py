@@ -25,6 +25,9 @@ _UPSTREAM_IDLE_MS = 30_000  # shorter than the application's own, so that Envoy 
 _KEEPALIVE: Object = {"interval": duration(10_000), "timeout": duration(2_000)}
 
 
+_EVERY_INTERFACE = frozenset({"0.0.0.0", "[::]"})
+
+
 def authz_cluster(settings: EnvoySettings) -> Object:
     """The workers, each on its Unix socket, watched closely: a dead one is left within a second."""
     return {
@@ -46,7 +49,7 @@ def authz_cluster(settings: EnvoySettings) -> Object:
         },
         # Panic routing sends checks to workers that are known to be down.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "load_assignment": _endpoints(AUTHZ_CLUSTER, *map(_pipe, settings.authz_sockets)),
+        "load_assignment": _endpoints(AUTHZ_CLUSTER, *map(_worker, settings.authz_sockets)),
     }
 
 
@@ -130,6 +133,13 @@ def _endpoints(cluster: str, *addresses: Object) -> Object:
 
 def _socket(host: str, port: int) -> Object:
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _worker(place: str) -> Object:
+    if place.startswith("/"):
+        return _pipe(place)
+    host, _, port = place.rpartition(":")
+    return _socket("127.0.0.1" if host in _EVERY_INTERFACE else host, int(port))
 
 
 def _pipe(path: str) -> Object:

@@ -27,8 +27,10 @@ class EnvoySettings:
     """Where Envoy listens, whom it asks and where it writes.
 
     `run_dir` holds the rendered files; Envoy watches it, so it has to be an absolute path that
-    both sides see. `upstream_host` and `upstream_port` replace the policy's. `metrics_address`,
-    host and port, adds a public `GET /metrics` without authentication: for one machine only.
+    both sides see. `authz_sockets` are the paths of the workers' Unix sockets; `HOST:PORT` of one
+    that listens on TCP goes too. `upstream_host` and `upstream_port` replace the policy's.
+    `metrics_address`, host and port, adds a public `GET /metrics` without authentication: for one
+    machine only.
     """
 
     public_host: str

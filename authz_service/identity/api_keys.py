@@ -5,7 +5,8 @@ The whole set is resident, so an unknown key costs one look-up and no I/O.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -19,9 +20,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from authz_service.core.api_key import ApiKeyRecord, digest, is_acceptable
 from authz_service.errors import ConfigurationError
+from authz_service.policy.parse import Document, Path, parse, spell
 
 _NAME = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
@@ -111,72 +114,113 @@ class KeyIndex:
         return self._records.get(digest(key))
 
 
-def load_api_keys(text: str, *, tiers: Collection[str] | None) -> KeyIndex:
-    """The keys of the `API_KEYS` variable: a JSON list of entries, each of one of `tiers`.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where key entries come from: a name for messages, the text, and how to tell a place in it."""
+
+    name: str
+    text: str = field(repr=False)
+    is_yaml: bool = False
+
+
+def load_api_keys(sources: Sequence[Source], *, tiers: Collection[str] | None) -> KeyIndex:
+    """The keys of all sources together: each a list of entries, each entry of one of `tiers`.
 
     Without `tiers` (the policy itself is wrong) the tiers of the keys go unchecked.
 
     Raises:
         ConfigurationError: naming every wrong entry by its place; never a key.
     """
-    entries = _parse(text)
-    problems = _tier_problems(entries, tiers) + _duplicate_problems(entries)
+    problems: list[str] = []
+    entries: list[_Placed] = []
+    for source in sources:
+        try:
+            entries += _read(source)
+        except ConfigurationError as error:
+            problems += error.problems
+    problems += _tier_problems(entries, tiers) + _duplicate_problems(entries)
     if problems:
         raise ConfigurationError(problems)
-    return KeyIndex({entry.digest(): entry.record() for entry in entries})
+    return KeyIndex({placed.entry.digest(): placed.entry.record() for placed in entries})
 
 
-def _parse(text: str) -> list[_Entry]:
-    if not text:
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An entry, and where it stands."""
+
+    place: str
+    entry: _Entry
+
+
+def _read(source: Source) -> list[_Placed]:
+    if not source.text.strip():
         return []
+    document = _document(source)
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        # The text holds secrets, and a JSON error may quote it: say where to look, not what.
-        raise ConfigurationError(["API_KEYS: is not valid JSON"]) from None
-    try:
-        return _ENTRIES.validate_json(text)
+        entries = _ENTRIES.validate_json(json.dumps(document.data))
     except ValidationError as error:
-        raise ConfigurationError([_problem(details) for details in error.errors()]) from None
+        problems = [_problem(document, details) for details in error.errors()]
+        raise ConfigurationError(problems) from None
+    return [_Placed(_place(document, (at,)), entry) for at, entry in enumerate(entries)]
 
 
-def _problem(details: Mapping[str, object]) -> str:
+def _document(source: Source) -> Document:
+    """The entries as data. What is wrong with the text is told without quoting it: it is secret."""
+    if source.is_yaml:
+        document = parse(source.text, file=source.name, environment={})
+        if document.problems:
+            raise ConfigurationError(
+                [f"{it.file}:{it.line}: cannot be read ({it.rule})" for it in document.problems]
+            )
+        return document
+    try:
+        return Document(source.name, json.loads(source.text))
+    except (ValueError, RecursionError):
+        raise ConfigurationError([f"{source.name}: is not valid JSON"]) from None
+
+
+def _place(document: Document, path: Path) -> str:
+    """`API_KEYS[2].tier`, or `keys.yaml:7: [2].tier` where lines are known."""
+    if not document.lines:
+        return f"{document.file}{spell(path)}"
+    return f"{document.file}:{document.line(path)}: {spell(path)}"
+
+
+def _problem(document: Document, details: ErrorDetails) -> str:
     """One line for one mistake: the place and the rule, never the value."""
-    location = details["loc"]
-    place = "API_KEYS"
-    for part in location if isinstance(location, tuple) else ():
-        place += f"[{part}]" if isinstance(part, int) else f".{part}"
-    if details["type"] == "missing":
-        return f"{place}: is required"
+    path = details["loc"]
     if details["type"] == "extra_forbidden":
         # The unknown name may be a secret that slipped to the left of its colon.
-        return f"{place.rpartition('.')[0]}: has an unknown key; known are {_KNOWN}"
-    sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+        return f"{_place(document, path[:-1])}: has an unknown key; known are {_KNOWN}"
+    place = _place(document, path)
+    if details["type"] == "missing":
+        return f"{place}: is required"
+    sentence = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{place}: {sentence}"
 
 
-def _tier_problems(entries: list[_Entry], tiers: Collection[str] | None) -> list[str]:
+def _tier_problems(entries: list[_Placed], tiers: Collection[str] | None) -> list[str]:
     if tiers is None:
         return []
     known = ", ".join(tiers)
     # The value is not quoted: it may be a key that stands in the wrong field.
     return [
-        f"API_KEYS[{place}].tier: is no tier of the policy; known are {known}"
-        for place, entry in enumerate(entries)
-        if entry.tier not in tiers
+        f"{placed.place}.tier: is no tier of the policy; known are {known}"
+        for placed in entries
+        if placed.entry.tier not in tiers
     ]
 
 
-def _duplicate_problems(entries: list[_Entry]) -> list[str]:
+def _duplicate_problems(entries: list[_Placed]) -> list[str]:
     problems: list[str] = []
-    digests: dict[bytes, int] = {}
-    ids: dict[str, int] = {}
-    for place, entry in enumerate(entries):
-        first = digests.setdefault(entry.digest(), place)
-        if first != place:
-            problems.append(f"API_KEYS[{place}]: the same key as API_KEYS[{first}]")
+    digests: dict[bytes, _Placed] = {}
+    ids: dict[str, _Placed] = {}
+    for placed in entries:
+        same = digests.setdefault(placed.entry.digest(), placed)
+        if same is not placed:
+            problems.append(f"{placed.place}: the same key as {same.place}")
             continue
-        first = ids.setdefault(entry.record().id, place)
-        if first != place:
-            problems.append(f"API_KEYS[{place}].id: the same id as API_KEYS[{first}]")
+        same = ids.setdefault(placed.entry.record().id, placed)
+        if same is not placed:
+            problems.append(f"{placed.place}.id: the same id as {same.place}")
     return problems

@@ -13,7 +13,7 @@ from authz_service.local import binaries
 from authz_service.local.console import LOCAL_KEYS
 from authz_service.local.ports import LOOPBACK
 from authz_service.local.probes import http_ok, valkey_ok
-from authz_service.local.process import Part
+from authz_service.supervise.process import Part
 from authz_service.transports.probe import is_serving
 
 
@@ -26,6 +26,7 @@ class Layout:
     public_port: int
     scrape_port: int
     app_port: int
+    workers: int = 2
     environment: Mapping[str, str]
 
     @property
@@ -34,9 +35,9 @@ class Layout:
         return self.run_dir / "valkey.sock"
 
     @property
-    def authz_socket(self) -> Path:
+    def authz_sockets(self) -> list[Path]:
         """Where Envoy asks."""
-        return self.run_dir / "authz-0.sock"
+        return [self.run_dir / f"authz-{index}.sock" for index in range(self.workers)]
 
 
 def valkey(layout: Layout) -> Part:
@@ -61,17 +62,16 @@ def valkey(layout: Layout) -> Part:
 
 def authz(layout: Layout) -> Part:
     """The sidecar. It also writes the configuration that Envoy starts from."""
-    address = f"unix:{layout.authz_socket}"
     return Part(
         name="authz_service",
         command=(sys.executable, "-m", "authz_service", "serve"),
-        ready=lambda: is_serving(address),
+        ready=lambda: _all_serving(layout),
         environment={
             "API_KEYS": json.dumps(LOCAL_KEYS),
             **layout.environment,
+            "AUTHZ_WORKERS": str(layout.workers),
             "AUTHZ_POLICY_FILE": str(layout.policy_file),
             "AUTHZ_RUN_DIR": str(layout.run_dir),
-            "AUTHZ_GRPC_LISTEN": address,
             "AUTHZ_PUBLIC_HOST": LOOPBACK,
             "PORT": str(layout.public_port),
             "AUTHZ_SCRAPE_HOST": LOOPBACK,
@@ -80,6 +80,11 @@ def authz(layout: Layout) -> Part:
             "REDIS_URL": f"unix://{layout.valkey_socket}",
         },
     )
+
+
+async def _all_serving(layout: Layout) -> bool:
+    answers = [await is_serving(f"unix:{socket}") for socket in layout.authz_sockets]
+    return all(answers)
 
 
 def image_service(layout: Layout) -> Part:

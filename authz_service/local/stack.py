@@ -5,10 +5,9 @@ public port opens last. They end the other way round.
 """
 
 import asyncio
-import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 from authz_service.errors import ConfigurationError, StackError
@@ -16,7 +15,8 @@ from authz_service.local import parts
 from authz_service.local.console import Console
 from authz_service.local.parts import Layout
 from authz_service.local.ports import claim
-from authz_service.local.process import Part, start
+from authz_service.signals import stop_event, until
+from authz_service.supervise.process import Part, start
 
 _ORDER: tuple[Callable[[Layout], Part], ...] = (
     parts.valkey,
@@ -34,37 +34,12 @@ async def run_stack(*, policy_file: Path, environment: Mapping[str, str], consol
         ConfigurationError: a port is no port.
         StackError: a port is taken, a program is missing, or a part died; the rest is stopped.
     """
-    stop = _stop_event()
+    stop = stop_event()
     with ExitStack() as folders:
         layout = _layout(policy_file, environment, folders)
         async with AsyncExitStack() as running:
-            await _until(stop, _start_and_watch(layout, running, console))
+            await until(stop, _start_and_watch(layout, running, console))
     console.say("Stopped.")
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by the first signal; a second one ends this process, and with it the parts, at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: signal.Signals) -> None:
-        stop.set()
-        loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    return stop
-
-
-async def _until(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Do `work` until `stop` is set."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if stop.is_set():
-        working.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
 
 
 async def _start_and_watch(layout: Layout, running: AsyncExitStack, console: Console) -> None:

@@ -25,6 +25,17 @@ def load_policy(file: Path, environment: Mapping[str, str]) -> Policy:
     return compile_policy(Merged(main, fragments))
 
 
+def policy_files(file: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The file and the fragments it names, whether they can be read or not."""
+    try:
+        main = parse(_read(file), file=str(file), environment=environment)
+    except OSError:
+        return (file,)
+    names = main.value(("include",))
+    included = names if isinstance(names, list) else []
+    return (file, *(file.parent / name for name in included if isinstance(name, str)))
+
+
 def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> Iterator[Document]:
     names = main.value(("include",))
     for place, name in enumerate(names if isinstance(names, list) else []):

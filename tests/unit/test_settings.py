@@ -35,7 +35,9 @@ def test_everything_else_has_a_default(policy_file: str) -> None:
     settings = load_settings({"AUTHZ_POLICY_FILE": policy_file})
     assert settings.policy_file == Path(policy_file)
     assert settings.run_dir == Path("run").absolute()
-    assert settings.listen_address == f"unix:{Path('run').absolute()}/authz-0.sock"
+    assert settings.workers == 1
+    assert settings.listen_addresses == (f"unix:{Path('run').absolute()}/authz-0.sock",)
+    assert settings.operations_listen == "0.0.0.0:9102"
     assert settings.grpc_server is GrpcServer.NATIVE
     assert (settings.public_host, settings.public_port) == ("0.0.0.0", 8000)
     assert (settings.scrape_host, settings.scrape_port) == ("0.0.0.0", 9901)
@@ -67,7 +69,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
         }
     )
     assert settings.run_dir == Path("/run/authz")
-    assert settings.listen_address == "127.0.0.1:9000"
+    assert settings.listen_addresses == ("127.0.0.1:9000",)
     assert settings.grpc_server is GrpcServer.GRPCIO
     assert (settings.public_host, settings.public_port) == ("127.0.0.1", 80)
     assert settings.upstream == "app:8080"
@@ -151,3 +153,30 @@ def test_settings_cannot_be_changed(policy_file: str) -> None:
     settings = load_settings({"AUTHZ_POLICY_FILE": policy_file})
     with pytest.raises(ValidationError, match="frozen"):
         settings.debug = True  # type: ignore[misc]  # the point of the test
+
+
+def test_each_worker_has_a_socket_of_its_own(policy_file: str) -> None:
+    """By number in the run folder, or as listed."""
+    base = {"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_WORKERS": "2", "REDIS_URL": "redis://store"}
+
+    by_number = load_settings(base | {"AUTHZ_RUN_DIR": "/run/authz"})
+    as_listed = load_settings(base | {"AUTHZ_GRPC_LISTEN": "unix:/a,unix:/b"})
+
+    assert by_number.listen_addresses == (
+        "unix:/run/authz/authz-0.sock",
+        "unix:/run/authz/authz-1.sock",
+    )
+    assert as_listed.listen_addresses == ("unix:/a", "unix:/b")
+
+
+def test_several_workers_need_addresses_and_a_store_they_share(policy_file: str) -> None:
+    """Both are told at once."""
+    given = {
+        "AUTHZ_POLICY_FILE": policy_file,
+        "AUTHZ_WORKERS": "3",
+        "AUTHZ_GRPC_LISTEN": "unix:/a,unix:/b",
+    }
+    assert problems(given) == (
+        "AUTHZ_GRPC_LISTEN: names 2 addresses for 3 workers (AUTHZ_WORKERS)",
+        "REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)",
+    )

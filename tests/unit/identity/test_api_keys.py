@@ -8,7 +8,7 @@ import pytest
 
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.errors import ConfigurationError
-from authz_service.identity.api_keys import KeyIndex, load_api_keys
+from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
 from authz_service.testing.builders import PlantedSecrets
 
 TIERS = ("free", "pro")
@@ -19,7 +19,7 @@ ENTRY: dict[str, Any] = {"key": KEY, "name": "A key", "tier": "free"}
 
 def loaded(*entries: object) -> KeyIndex:
     """The keys of these entries."""
-    return load_api_keys(json.dumps(entries), tiers=TIERS)
+    return load_api_keys([Source("API_KEYS", json.dumps(entries))], tiers=TIERS)
 
 
 def refused(*entries: object) -> tuple[str, ...]:
@@ -36,8 +36,8 @@ def without(name: str) -> dict[str, Any]:
 
 def test_no_text_means_no_keys() -> None:
     """An empty variable and an empty list are right, and know no key."""
-    assert len(load_api_keys("", tiers=TIERS)) == 0
-    assert len(load_api_keys("[]", tiers=TIERS)) == 0
+    assert len(load_api_keys([Source("API_KEYS", "")], tiers=TIERS)) == 0
+    assert len(load_api_keys([Source("API_KEYS", "[]")], tiers=TIERS)) == 0
 
 
 def test_a_key_is_found_by_itself_alone() -> None:
@@ -101,7 +101,7 @@ def test_two_keys_of_one_subject_are_two_records() -> None:
 def test_text_that_is_no_json_is_refused_without_being_quoted(text: str) -> None:
     """A JSON error may quote the text, so only the variable is named."""
     with pytest.raises(ConfigurationError) as caught:
-        load_api_keys(text, tiers=TIERS)
+        load_api_keys([Source("API_KEYS", text)], tiers=TIERS)
     assert caught.value.problems == ("API_KEYS: is not valid JSON",)
 
 
@@ -109,7 +109,7 @@ def test_text_that_is_no_json_is_refused_without_being_quoted(text: str) -> None
 def test_anything_but_a_list_is_refused(text: str) -> None:
     """The variable is a list of entries."""
     with pytest.raises(ConfigurationError) as caught:
-        load_api_keys(text, tiers=TIERS)
+        load_api_keys([Source("API_KEYS", text)], tiers=TIERS)
     assert caught.value.problems == ("API_KEYS: should be a valid array",)
 
 
@@ -214,7 +214,7 @@ def test_unknown_tiers_and_repeated_keys_are_told_together() -> None:
 def test_without_a_policy_tiers_go_unchecked() -> None:
     """While the policy itself is wrong, the keys are read as far as they can be."""
     text = json.dumps([ENTRY | {"tier": "whatever"}])
-    assert len(load_api_keys(text, tiers=None)) == 1
+    assert len(load_api_keys([Source("API_KEYS", text)], tiers=None)) == 1
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_no_problem_repeats_what_was_written(
     secret = planted_secrets.api_key
     text = json.dumps([ENTRY | {field: spoil.replace("{}", secret)}])
     try:
-        told = repr(load_api_keys(text, tiers=TIERS))
+        told = repr(load_api_keys([Source("API_KEYS", text)], tiers=TIERS))
     except ConfigurationError as error:
         told = f"{error!r} {error} {error.__context__!r}"
     assert planted_secrets.found_in(told) == []

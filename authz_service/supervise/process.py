@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-import ctypes
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authz_service.errors import StackError
+from authz_service.supervise import lifeline
 
-_PR_SET_PDEATHSIG = 1
 _PROBE_INTERVAL_S = 0.02
 
 
@@ -65,6 +66,11 @@ class RunningPart:
         except TimeoutError:
             raise StackError(f"{self.name} is not ready after {timeout_s:.0f} s") from None
 
+    def kill(self) -> None:
+        """End the process without asking."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     async def stop(self) -> None:
         """Ask the process to end, and insist after its time to stop."""
         with contextlib.suppress(ProcessLookupError):
@@ -80,32 +86,22 @@ class RunningPart:
 async def start(part: Part) -> RunningPart:
     """Start a part in a session of its own, so that Ctrl-C reaches us alone.
 
-    Must run in the main thread: the kernel ties a child to the thread that forked it.
+    Must run in the main thread: the kernel ties a child to the thread that started it.
 
     Raises:
         StackError: the program is missing or cannot be run.
     """
+    if shutil.which(part.command[0]) is None:
+        raise StackError(f"{part.name} cannot be started: no program {part.command[0]}")
     try:
         process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", lifeline.__file__, str(os.getpid())),
             *part.command,
             env=dict(part.environment),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=part.stdout,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
         )
     except OSError as error:
         raise StackError(f"{part.name} cannot be started: {error}") from error
     return RunningPart(part, process)
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """On Linux: have the kernel end the child when we end, even by SIGKILL (prctl(2))."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)  # loaded before the fork: the child must not allocate much
-
-    def in_child() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return in_child

@@ -1,0 +1,1 @@
+"""Keep processes running: start them, watch them, restart them, stop them."""

@@ -1,0 +1,83 @@
+"""The worker processes: started together, restarted one by one, stopped together."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from authz_service.clock import Clock
+from authz_service.errors import StackError
+from authz_service.supervise.process import Part, RunningPart, start
+from authz_service.supervise.restarts import MAX_DEATHS, WITHIN_MS, Restarts
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_INTERVAL_S = 1.0
+# A worker that answers no health check for so many looks hangs, and is worth no more waiting.
+_MAX_MISSED_LOOKS = 5
+
+
+class Workers:
+    """Keeps every worker running."""
+
+    def __init__(self, make: Callable[[int], Part], *, count: int, clock: Clock) -> None:
+        self._make = make
+        self._clock = clock
+        self._restarts = Restarts()
+        self._running: list[RunningPart | None] = [None] * count
+
+    @property
+    def running(self) -> dict[int, int]:
+        """The process id of each worker that has been started and not died since."""
+        return {index: part.pid for index, part in enumerate(self._running) if part is not None}
+
+    async def run(self) -> None:
+        """Keep all workers running until cancelled.
+
+        Raises:
+            StackError: they die faster than it makes sense to start them.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for index in range(len(self._running)):
+                    tasks.create_task(self._keep(index))
+        except* StackError as group:
+            raise group.exceptions[0] from None
+
+    async def stop(self) -> None:
+        """Ask every worker to drain and end, all at the same time."""
+        parts = [part for part in self._running if part is not None]
+        await asyncio.gather(*(part.stop() for part in parts))
+
+    async def _keep(self, index: int) -> None:
+        while True:
+            part = await start(self._make(index))
+            self._running[index] = part
+            death = await self._death_of(part, index)
+            self._running[index] = None
+            delay_ms = self._restarts.delay_ms(self._clock.monotonic_ms())
+            if delay_ms is None:
+                raise StackError(
+                    f"{MAX_DEATHS} workers died within {WITHIN_MS // 1000} s, the last one: {death}"
+                )
+            _log.error("worker died", worker=index, death=death, restart_in_ms=delay_ms)
+            await asyncio.sleep(delay_ms / 1000)
+
+    async def _death_of(self, part: RunningPart, index: int) -> str:
+        """Wait for the end of a worker, and bring it about when it hangs."""
+        looking = asyncio.create_task(self._kill_when_hung(part, index))
+        try:
+            await part.fail_when_dead()
+        except StackError as death:
+            return str(death)
+        finally:
+            looking.cancel()
+        return "it ended"
+
+    async def _kill_when_hung(self, part: RunningPart, index: int) -> None:
+        missed = 0
+        while missed < _MAX_MISSED_LOOKS:
+            await asyncio.sleep(_LOOK_INTERVAL_S)
+            missed = 0 if await self._make(index).ready() else missed + 1
+        _log.error("worker hangs", worker=index)
+        part.kill()

@@ -1,0 +1,51 @@
+"""One worker's life: listen, answer checks, follow the files, drain, stop."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from authz_service.app import Application, build
+from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
+from authz_service.settings import Settings
+from authz_service.signals import stop_event, until
+from authz_service.transports.listeners import listen
+
+_log = structlog.get_logger(__name__)
+
+# Longer than Envoy lets a check take, so that nothing in flight is cut off.
+_GRACE_SECONDS = 2.0
+
+
+async def work(index: int, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Answer checks at the worker's address until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ConfigurationError: settings, policy or keys are wrong; nothing was started.
+        ListenError: the address is taken.
+    """
+    stop = stop_event()
+    configuration = load_configuration(settings, environment)
+    application = build(settings, configuration)
+    address = settings.listen_addresses[index]
+    listen(application.server, address)
+    await application.server.start()
+    _log.info("serving", worker=index, listen=address, grpc_server=settings.grpc_server.value)
+    watch = ConfigurationWatch(
+        settings=settings,
+        environment=environment,
+        current=configuration,
+        adopt=lambda loaded: _adopt(application, loaded),
+    )
+    await until(stop, watch.run())
+    await _drain(application)
+
+
+async def _adopt(application: Application, loaded: Configuration) -> None:
+    application.engine.use(loaded.policy, loaded.keys.find)
+
+
+async def _drain(application: Application) -> None:
+    """Health first, so that no new check is sent here; then let those in flight finish."""
+    application.health.drain()
+    await application.server.stop(_GRACE_SECONDS)
+    await application.store.close()
