@@ -26,6 +26,7 @@ class Application:
 
     engine: Engine
     store: FailoverStore
+    checks: ExtAuthzServicer
     health: Health
     server: grpc.aio.Server
 
@@ -50,11 +51,10 @@ def build(settings: Settings, configuration: Configuration) -> Application:
         clock=clock,
         new_id=_decision_ids(),
     )
+    checks = ExtAuthzServicer(engine)
     health = Health()
-    server = build_server(
-        settings.grpc_server, authorization=ExtAuthzServicer(engine), health=health
-    )
-    return Application(engine=engine, store=store, health=health, server=server)
+    server = build_server(settings.grpc_server, authorization=checks, health=health)
+    return Application(engine=engine, store=store, checks=checks, health=health, server=server)
 
 
 def _decision_ids() -> Callable[[], str]:

@@ -101,6 +101,11 @@ class Settings(BaseModel):
         alias="AUTHZ_GRPC_SERVER",
         description="`native` or `grpcio`: which gRPC implementation serves.",
     )
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=2.5,
+        alias="AUTHZ_DRAIN_SECONDS",
+        description="How long a stopping worker goes on answering: Envoy needs 2 s to notice.",
+    )
     public_host: str = Field(
         default="0.0.0.0", alias="AUTHZ_PUBLIC_HOST", description="Where Envoy's public door is."
     )

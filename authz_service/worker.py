@@ -1,5 +1,6 @@
 """One worker's life: listen, answer checks, follow the files, drain, stop."""
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -37,15 +38,21 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         adopt=lambda loaded: _adopt(application, loaded),
     )
     await until(stop, watch.run())
-    await _drain(application)
+    await _drain(application, settings.drain_seconds)
 
 
 async def _adopt(application: Application, loaded: Configuration) -> None:
     application.engine.use(loaded.policy, loaded.keys.find)
 
 
-async def _drain(application: Application) -> None:
-    """Health first, so that no new check is sent here; then let those in flight finish."""
+async def _drain(application: Application, drain_s: float) -> None:
+    """Health first; checks go on until Envoy has seen it; then let those in flight finish.
+
+    The native server refuses new checks and closes its connections as soon as it is told to stop,
+    so it is told when nobody asks any more.
+    """
     application.health.drain()
+    await asyncio.sleep(drain_s)
+    await application.checks.until_idle(_GRACE_SECONDS)
     await application.server.stop(_GRACE_SECONDS)
     await application.store.close()

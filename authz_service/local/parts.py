@@ -70,6 +70,7 @@ def authz(layout: Layout) -> Part:
             "API_KEYS": json.dumps(LOCAL_KEYS),
             **layout.environment,
             "AUTHZ_WORKERS": str(layout.workers),
+            "AUTHZ_DRAIN_SECONDS": "0",  # Envoy has gone before
             "AUTHZ_POLICY_FILE": str(layout.policy_file),
             "AUTHZ_RUN_DIR": str(layout.run_dir),
             "AUTHZ_PUBLIC_HOST": LOOPBACK,
