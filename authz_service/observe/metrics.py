@@ -1,0 +1,208 @@
+"""What one process counts about itself, in the words of the sidecar.
+
+Every name, label and bucket stands here. Label values come from the policy and from our own
+vocabulary, never from a request: their number is bounded.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from authz_service.core.meter import Scope
+from authz_service.core.verdict import Reason
+from authz_service.observe.merge import Rule
+
+_BUCKETS_SECONDS = (
+    *(0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005),
+    *(0.01, 0.025, 0.05, 0.1, 0.25),  # Envoy waits no longer for a check
+)
+_SLOW_SECONDS = 0.01
+_OPENMETRICS = "application/openmetrics-text"
+
+GAUGE_RULES: Final[Mapping[str, Rule]] = {
+    # The worker that is furthest behind is the one to look at.
+    "authz_policy_last_success_timestamp_seconds": min,
+    "authz_keys_loaded": min,
+}
+"""How gauges of several workers become one; of every other the greatest is shown."""
+
+
+class Decision(StrEnum):
+    """The kinds of answers, as the label `decision` names them."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    OVER_LIMIT = "over_limit"
+    UNAVAILABLE = "unavailable"
+
+
+class StoreOutcome(StrEnum):
+    """What became of a call to the shared store, as the label `outcome` names it."""
+
+    OK = "ok"
+    ERROR = "error"
+    SKIPPED = "skipped"  # the circuit breaker kept it from waiting
+
+
+class LoadOutcome(StrEnum):
+    """What became of a policy file, as the label `outcome` names it."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+_DECISIONS: Final[Mapping[str, Decision]] = {
+    Reason.OK: Decision.ALLOW,
+    Reason.RATE_LIMITED: Decision.OVER_LIMIT,
+    Reason.QUOTA_EXCEEDED: Decision.OVER_LIMIT,
+    Reason.STORE_UNAVAILABLE: Decision.UNAVAILABLE,
+    Reason.INTERNAL_ERROR: Decision.UNAVAILABLE,
+}
+
+
+class Metrics:
+    """The series of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._decisions = Counter(
+            "authz_decisions_total",
+            "Checks answered.",
+            ("route", "decision", "reason", "tier"),
+            registry=self._registry,
+        )
+        self._decision_duration = Histogram(
+            "authz_decision_duration_seconds",
+            "Time from a decoded check to its answer.",
+            buckets=_BUCKETS_SECONDS,
+            registry=self._registry,
+        )
+        self._decided: dict[tuple[str, str, str], Counter] = {}
+        self._store = _StoreSeries(self._registry)
+        self._policy = _PolicySeries(self._registry)
+
+    def decided(self, metadata: Mapping[str, str], seconds: float) -> None:
+        """One check was answered with this metadata (`Answer.metadata`), in so many seconds.
+
+        A slow one leaves its `decision_id` as an exemplar: the access log has the rest.
+        """
+        key = (metadata.get("route", ""), metadata["reason"], metadata.get("tier", ""))
+        counter = self._decided.get(key)
+        if counter is None:
+            counter = self._decided[key] = self._decision_counter(*key)
+        counter.inc()
+        slow = seconds >= _SLOW_SECONDS
+        self._decision_duration.observe(
+            seconds, {"decision_id": metadata["decision_id"]} if slow else None
+        )
+
+    def store_called(self, outcome: StoreOutcome, seconds: float) -> None:
+        """The shared store answered, or failed to, after so many seconds."""
+        self._store.calls[outcome].inc()
+        self._store.duration.observe(seconds)
+
+    def store_skipped(self) -> None:
+        """The shared store was not asked, because it keeps failing."""
+        self._store.calls[StoreOutcome.SKIPPED].inc()
+
+    def fallback(self, *, active: bool) -> None:
+        """Whether the shared store is left alone for now."""
+        self._store.fallback_active.set(active)
+
+    def fallback_decided(self, scope: Scope) -> None:
+        """A charge was counted in this process, or not at all, instead of the shared store."""
+        self._store.fallback_decisions[scope].inc()
+
+    def policy_loaded(self, digest: str, *, at_ms: int) -> None:
+        """A policy took effect. `at_ms` is wall-clock milliseconds since the Unix epoch."""
+        self._policy.loads[LoadOutcome.SUCCESS].inc()
+        self._policy.last_success.set(at_ms / 1000)
+        self._policy.failed.set(0)
+        self._policy.info.info({"digest": digest})
+
+    def policy_refused(self) -> None:
+        """The newest policy file is not fit for use; the one before it stays in effect."""
+        self._policy.loads[LoadOutcome.FAILURE].inc()
+        self._policy.failed.set(1)
+
+    def keys_loaded(self, count: int) -> None:
+        """So many API keys are known now."""
+        self._policy.keys.set(count)
+
+    def register(self, collector: Collector) -> None:
+        """Show the series of a part that counts for itself.
+
+        Raises:
+            ValueError: a name is taken.
+        """
+        self._registry.register(collector)
+
+    def exposition(self) -> bytes:
+        """Everything, in the OpenMetrics text format, exemplars included."""
+        encode, _ = choose_encoder(_OPENMETRICS)
+        return encode(self._registry)
+
+    def _decision_counter(self, route: str, reason: str, tier: str) -> Counter:
+        decision = _DECISIONS.get(reason, Decision.DENY)
+        return self._decisions.labels(route, decision.value, reason, tier)
+
+
+class _StoreSeries:
+    """The shared store, as this process sees it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        calls = Counter(
+            "authz_store_calls_total",
+            "Calls to the shared counter store.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.calls = {outcome: calls.labels(outcome.value) for outcome in StoreOutcome}
+        self.duration = Histogram(
+            "authz_store_call_duration_seconds",
+            "Time a call to the shared counter store took, whatever came of it.",
+            buckets=_BUCKETS_SECONDS,
+            registry=registry,
+        )
+        self.fallback_active = Gauge(
+            "authz_fallback_active",
+            "1 while the shared counter store is left alone because it keeps failing; "
+            "the greatest over workers.",
+            registry=registry,
+        )
+        decisions = Counter(
+            "authz_fallback_decisions_total",
+            "Charges not counted in the shared store, by where they were counted instead.",
+            ("scope",),
+            registry=registry,
+        )
+        scopes = (Scope.LOCAL, Scope.UNCOUNTED)
+        self.fallback_decisions = {scope: decisions.labels(scope.value) for scope in scopes}
+
+
+class _PolicySeries:
+    """What is enforced, and whether it is the newest."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        loads = Counter(
+            "authz_policy_loads_total", "Policy files read.", ("outcome",), registry=registry
+        )
+        self.loads = {outcome: loads.labels(outcome.value) for outcome in LoadOutcome}
+        self.last_success = Gauge(
+            "authz_policy_last_success_timestamp_seconds",
+            "When the policy in effect was loaded; the least over workers.",
+            registry=registry,
+        )
+        self.failed = Gauge(
+            "authz_policy_failed",
+            "1 while the newest policy file is refused; the greatest over workers.",
+            registry=registry,
+        )
+        self.info = Info("authz_policy", "The policy in effect, by digest.", registry=registry)
+        self.keys = Gauge(
+            "authz_keys_loaded", "API keys known; the least over workers.", registry=registry
+        )

@@ -1,0 +1,176 @@
+"""The sidecar's own series: names, labels, what each event adds."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from authz_service.core.meter import Scope
+from authz_service.core.verdict import Reason
+from authz_service.observe.merge import Merger
+from authz_service.observe.metrics import GAUGE_RULES, Metrics, StoreOutcome
+
+_PASSED: Final = {"route": "read", "reason": "ok", "tier": "free", "decision_id": "a-1"}
+
+
+def samples(metrics: Metrics) -> Mapping[tuple[str, tuple[str, ...]], Sample]:
+    """All samples by name and label values, the latter in the order of their names."""
+    families: list[Metric] = list(
+        text_string_to_metric_families(metrics.exposition().decode())  # type: ignore[no-untyped-call]
+    )
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, *labels: str) -> float:
+    """The value of one sample."""
+    return samples(metrics)[name, labels].value
+
+
+@pytest.mark.parametrize(
+    ("reason", "decision"),
+    [
+        (Reason.OK, "allow"),
+        (Reason.RATE_LIMITED, "over_limit"),
+        (Reason.QUOTA_EXCEEDED, "over_limit"),
+        (Reason.STORE_UNAVAILABLE, "unavailable"),
+        (Reason.INTERNAL_ERROR, "unavailable"),
+        (Reason.UNKNOWN_KEY, "deny"),
+        (Reason.NO_ROUTE, "deny"),
+    ],
+)
+def test_every_answer_is_counted_by_its_kind(reason: Reason, decision: str) -> None:
+    """The reason decides the kind."""
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.decided({**_PASSED, "reason": reason.value}, 0.001)
+    assert value(metrics, "authz_decisions_total", decision, reason.value, "read", "free") == 2
+
+
+def test_an_answer_without_route_and_tier_has_empty_labels() -> None:
+    """Nothing of the request takes their place."""
+    metrics = Metrics()
+    metrics.decided({"reason": "no_route", "decision_id": "a-1"}, 0.001)
+    assert value(metrics, "authz_decisions_total", "deny", "no_route", "", "") == 1
+
+
+def test_a_subject_never_becomes_a_label() -> None:
+    """It stands in the metadata, and stays there."""
+    metrics = Metrics()
+    metrics.decided({**_PASSED, "subject": "key:CANARY", "key_id": "CANARY"}, 1.0)
+    assert b"CANARY" not in metrics.exposition()
+
+
+def test_a_slow_decision_can_be_found() -> None:
+    """Its id is the exemplar of its bucket; quick ones leave none."""
+    metrics = Metrics()
+    metrics.decided(_PASSED, 0.000_05)
+    metrics.decided({**_PASSED, "decision_id": "slow-1"}, 0.02)
+    found = samples(metrics)
+    assert found["authz_decision_duration_seconds_bucket", ("0.0001",)].value == 1
+    assert found["authz_decision_duration_seconds_bucket", ("0.0001",)].exemplar is None
+    exemplar = found["authz_decision_duration_seconds_bucket", ("0.025",)].exemplar
+    assert exemplar is not None
+    assert exemplar.labels == {"decision_id": "slow-1"}
+
+
+def test_calls_to_the_store_are_counted_and_timed() -> None:
+    """A call that was not made has no duration."""
+    metrics = Metrics()
+    metrics.store_called(StoreOutcome.OK, 0.002)
+    metrics.store_called(StoreOutcome.ERROR, 0.025)
+    metrics.store_skipped()
+    for outcome in StoreOutcome:
+        assert value(metrics, "authz_store_calls_total", outcome.value) == 1
+    assert value(metrics, "authz_store_call_duration_seconds_count") == 2
+    assert value(metrics, "authz_store_call_duration_seconds_bucket", "0.0025") == 1
+
+
+def test_the_fallback_shows() -> None:
+    """While it lasts, and every charge it took."""
+    metrics = Metrics()
+    metrics.fallback(active=True)
+    metrics.fallback_decided(Scope.LOCAL)
+    assert value(metrics, "authz_fallback_active") == 1
+    assert value(metrics, "authz_fallback_decisions_total", "local") == 1
+    assert value(metrics, "authz_fallback_decisions_total", "uncounted") == 0
+    metrics.fallback(active=False)
+    assert value(metrics, "authz_fallback_active") == 0
+
+
+def test_a_refused_policy_shows_until_the_next_good_one() -> None:
+    """The digest, and when it took effect, stay those of the policy that is enforced."""
+    metrics = Metrics()
+    metrics.policy_loaded("one", at_ms=1_500)
+    metrics.policy_refused()
+    assert value(metrics, "authz_policy_failed") == 1
+    assert value(metrics, "authz_policy_last_success_timestamp_seconds") == 1.5
+    assert value(metrics, "authz_policy_info", "one") == 1
+    metrics.policy_loaded("two", at_ms=3_000)
+    assert value(metrics, "authz_policy_failed") == 0
+    assert value(metrics, "authz_policy_info", "two") == 1
+    assert ("authz_policy_info", ("one",)) not in samples(metrics)
+    assert value(metrics, "authz_policy_loads_total", "success") == 2
+    assert value(metrics, "authz_policy_loads_total", "failure") == 1
+
+
+def test_known_keys_are_shown() -> None:
+    """As a number, nothing else."""
+    metrics = Metrics()
+    metrics.keys_loaded(4)
+    assert value(metrics, "authz_keys_loaded") == 4
+
+
+def test_registries_are_apart() -> None:
+    """Two of them in one process share nothing."""
+    one, other = Metrics(), Metrics()
+    one.keys_loaded(4)
+    assert value(other, "authz_keys_loaded") == 0
+
+
+class _Planted(Collector):
+    def collect(self) -> list[Metric]:
+        return [CounterMetricFamily("authz_jwks_fetches", "Planted.", value=3)]
+
+
+def test_a_part_may_count_for_itself() -> None:
+    """Its series stand beside ours."""
+    metrics = Metrics()
+    metrics.register(_Planted())
+    assert value(metrics, "authz_jwks_fetches_total") == 3
+
+
+def test_every_rule_is_of_a_gauge_that_exists() -> None:
+    """And the gauge's own text says which rule it is."""
+    merger = Merger(GAUGE_RULES)
+    merger.update("a", Metrics().exposition())
+    texts = {family.name: family.documentation for family in merger.families()}
+    types = {family.name: family.type for family in merger.families()}
+    for name in GAUGE_RULES:
+        assert types[name] == "gauge"
+        assert texts[name].endswith("the least over workers.")
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_has_nothing_to_say() -> None:
+    """Names, types and texts follow the custom."""
+    metrics = Metrics()
+    metrics.decided(_PASSED, 0.001)
+    metrics.policy_loaded("one", at_ms=1)
+    merger = Merger(GAUGE_RULES)
+    merger.update("a", metrics.exposition())
+    text, _ = merger.render("")
+    judged = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=20
+    )
+    assert (judged.returncode, judged.stdout, judged.stderr) == (0, b"", b"")
