@@ -2,10 +2,12 @@
 
     python bench/store.py [CHARGES]
 
-Starts Valkey and charges it over its Unix socket with 1, 8 and 32 charges in flight.
+Starts Valkey and charges it over its Unix socket with 1, 8 and 32 charges in flight: without an
+id, then as Envoy's checks come, each under an id of its own.
 """
 
 import asyncio
+import itertools
 import resource
 import shutil
 import subprocess
@@ -40,7 +42,7 @@ def valkey() -> Iterator[Path]:
     socket = folder / "s"
     command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
     command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while not socket.exists():
             time.sleep(0.02)
@@ -63,19 +65,33 @@ def server_cpu_s(admin: "redis.Redis") -> float:
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
 
 
-async def charge_all(store: CounterStore, subjects: Iterator[str]) -> None:
-    """One caller after the other until the subjects run out."""
-    for subject in subjects:
-        await store.charge(subject, CHARGES)
+async def charge_all(
+    store: CounterStore, subjects: Iterator[str], ids: Iterator[str | None]
+) -> None:
+    """One charge after the other until the subjects run out."""
+    for subject, once in zip(subjects, ids, strict=False):
+        await store.charge(subject, CHARGES, once=once)
 
 
-async def measure(store: CounterStore, admin: "redis.Redis", in_flight: int, count: int) -> None:
+def stream_ids() -> Iterator[str]:
+    """Numbers as long as Envoy's."""
+    return map(str, itertools.count(10**19))
+
+
+async def measure(
+    store: CounterStore,
+    admin: "redis.Redis",
+    in_flight: int,
+    *,
+    count: int,
+    ids: Iterator[str | None],
+) -> None:
     """Print one row."""
     admin.flushall()
     await store.charge("key:warm-up", CHARGES)
     subjects = (f"key:3f2a9c0d{n % SUBJECTS:04x}" for n in range(count))
     own, server, began = own_cpu_s(), server_cpu_s(admin), time.perf_counter()
-    await asyncio.gather(*(charge_all(store, subjects) for _ in range(in_flight)))
+    await asyncio.gather(*(charge_all(store, subjects, ids) for _ in range(in_flight)))
     elapsed = time.perf_counter() - began
     own, server = own_cpu_s() - own, server_cpu_s(admin) - server
     own_us, server_us = own / count * 1e6, server / count * 1e6
@@ -89,9 +105,10 @@ async def main(count: int) -> None:
             f"unix://{socket}", clock=SystemClock(), random=lambda: 0.5, timeout_ms=1000
         )
         with redis.Redis(unix_socket_path=str(socket)) as admin:
-            print("in flight   python us   server us   charges a s")
-            for in_flight in IN_FLIGHT:
-                await measure(store, admin, in_flight, count)
+            for name, ids in (("without ids", itertools.repeat(None)), ("with", stream_ids())):
+                print(f"{name}\nin flight   python us   server us   charges a s")
+                for in_flight in IN_FLIGHT:
+                    await measure(store, admin, in_flight, count=count, ids=ids)
         await store.close()
 
 

@@ -1,12 +1,13 @@
-"""The names of counters in a shared store.
+"""The names of counters in a shared store, and of the answers remembered beside them.
 
-`authz:{1:SUBJECT}:KIND:NAME`. The braces are the hash tag of Redis Cluster: all counters of one
-subject live in one slot, so that one script may touch them together. The 1 is the version of this
-form and of the values stored under it.
+`authz:{1:SUBJECT}:KIND:NAME` and `authz:{1:SUBJECT}:once:CHARGES:ID`. The braces are the hash tag
+of Redis Cluster: everything of one subject lives in one slot, so that one script may touch it all.
+The 1 is the version of this form and of the values stored under it.
 """
 
 import re
 from functools import lru_cache
+from hashlib import blake2b
 from urllib.parse import quote
 
 from authz_service.core.rules import Charge, Rate
@@ -17,11 +18,30 @@ _PLAIN_PUNCTUATION = "/@:"  # quote() leaves letters, digits and ._~- alone anyw
 
 def counter_keys(subject: str, charges: tuple[Charge, ...]) -> list[bytes]:
     """Return one key a charge. Different subjects, kinds or limit names never share a key."""
-    prefix = b"authz:{1:%b}:" % _encode(subject)
+    prefix = _prefix(subject)
     return [
         prefix + _suffix("rate" if isinstance(charge.limit, Rate) else "quota", charge.limit.name)
         for charge in charges
     ]
+
+
+def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
+    """Return where the answer to these charges under the id `once` is remembered.
+
+    Other charges under the same id have another key: after a change of policy the old answer is
+    not the answer to the new question.
+    """
+    return b"%bonce:%b:%b" % (_prefix(subject), _fingerprint(charges), _encode(once))
+
+
+def _prefix(subject: str) -> bytes:
+    return b"authz:{1:%b}:" % _encode(subject)
+
+
+@lru_cache(maxsize=1024)  # charges come from the policy as well
+def _fingerprint(charges: tuple[Charge, ...]) -> bytes:
+    """Name charges alike in every process: `hash` differs from one to the next."""
+    return blake2b(repr(charges).encode(), digest_size=8).hexdigest().encode()
 
 
 @lru_cache(maxsize=1024)  # limit names come from the policy: few, and the same in every request

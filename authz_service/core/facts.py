@@ -9,6 +9,8 @@ class Facts:
 
     Credential headers hold every value the client sent, as bytes, so that doubled headers stay
     visible. `client_address` is `x-envoy-external-address`: the only address Envoy vouches for.
+    `stream_id` is Envoy's own name for the request, out of a client's reach: a check that Envoy
+    sends again has the same one (`AttributeContext.HttpRequest.id`).
     """
 
     method: str
@@ -16,6 +18,7 @@ class Facts:
     query: str = field(repr=False)  # it may hold a credential that does not belong there
     route_hint: str
     request_id: str
+    stream_id: str
     client_address: str
     api_keys: tuple[bytes, ...] = field(repr=False)
     authorizations: tuple[bytes, ...] = field(repr=False)

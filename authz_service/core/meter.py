@@ -7,7 +7,7 @@ the two together.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
@@ -19,6 +19,9 @@ Log = Sequence[int]
 
 KEPT_MS: Final = 60_000
 """How much longer a counter is kept than it counts: a clock set back by less frees nothing."""
+
+REMEMBERED_MS: Final = 2_000
+"""How long the answer to an admission stands in for another charge under the same id."""
 
 
 class Scope(StrEnum):
@@ -51,6 +54,15 @@ class Metered:
     admitted: bool
     readings: tuple[Reading, ...]
     scope: Scope = Scope.SHARED
+
+
+def told_later(metered: Metered, elapsed_ms: int) -> Metered:
+    """Return the answer to an admission as it is told again, with the time passed since."""
+    readings = tuple(
+        replace(reading, reset_ms=max(0, reading.reset_ms - elapsed_ms))
+        for reading in metered.readings
+    )
+    return replace(metered, readings=readings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,18 @@ from authz_service.core.rules import Charge
 class CounterStore(Protocol):
     """Counts admissions per subject and limit, on the store's own clock."""
 
-    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+    async def charge(
+        self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
+    ) -> Metered:
         """Take every charge from its limit, or none of them.
 
         One call is atomic: concurrent callers, here or in other processes, together never
         exceed a limit. A denied call changes nothing. `charges` is not empty and names each
         limit once.
+
+        `once` names the request that the charges are for. Within `REMEMBERED_MS` of an admission
+        under that name, asking the same again, here or in another process, returns the first
+        answer with its resets brought up to date, and takes nothing. Without it every call counts.
 
         Raises:
             StoreError: the store did not answer in time or answered nonsense. The charge may

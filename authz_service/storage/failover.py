@@ -29,25 +29,32 @@ class FailoverStore:
         return self._breaker.is_open
 
     async def charge(
-        self, subject: str, charges: tuple[Charge, ...], on_failure: StoreFailure
+        self,
+        subject: str,
+        charges: tuple[Charge, ...],
+        on_failure: StoreFailure,
+        *,
+        once: str | None = None,
     ) -> Metered:
         """Take every charge from its limit, or none of them; `Metered.scope` says where.
 
-        A charge that failed in the shared store may have been taken there all the same.
+        Charges under one `once` are taken once from each store that is asked. A charge that failed
+        in the shared store may have been taken there all the same.
 
         Raises:
             StoreError: the shared store did not answer and `on_failure` is to deny, or this
                 process could not count either.
         """
         try:
-            return await self._charge_shared(subject, charges)
+            return await self._charge_shared(subject, charges, once)
         except StoreError:
             if on_failure is StoreFailure.DENY:
                 raise
         if on_failure is StoreFailure.ALLOW:
             return Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
         if on_failure is StoreFailure.LOCAL:
-            return replace(await self._local.charge(subject, charges), scope=Scope.LOCAL)
+            metered = await self._local.charge(subject, charges, once=once)
+            return replace(metered, scope=Scope.LOCAL)
         assert_never(on_failure)
 
     async def close(self) -> None:
@@ -57,11 +64,13 @@ class FailoverStore:
         finally:
             await self._local.close()
 
-    async def _charge_shared(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+    async def _charge_shared(
+        self, subject: str, charges: tuple[Charge, ...], once: str | None
+    ) -> Metered:
         if not self._breaker.lets_through(self._clock.monotonic_ms()):
             raise StoreError("the counter store keeps failing and is left alone for up to a second")
         try:
-            metered = await self._shared.charge(subject, charges)
+            metered = await self._shared.charge(subject, charges, once=once)
         except StoreError:
             self._breaker.failed(self._clock.monotonic_ms())
             raise

@@ -6,7 +6,7 @@ from typing import Final
 
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import counter_keys
+from authz_service.core.counter_key import answer_key, counter_keys
 from authz_service.core.meter import (
     Metered,
     Reading,
@@ -19,6 +19,7 @@ from authz_service.core.meter import (
 )
 from authz_service.core.rules import Charge, Quota, Rate
 from authz_service.errors import StoreError
+from authz_service.storage.answers import RecentAnswers
 
 MAX_COUNTERS: Final = 200_000
 """How many counters one process keeps unless told otherwise. See `docs/limits.md` for the bytes."""
@@ -45,9 +46,12 @@ class MemoryStore:
         # One entry a counter, at or before the moment it expires: a charge that prolongs a counter
         # leaves its entry alone, and the sweep puts it back when it comes up.
         self._sweep_order: list[tuple[int, bytes]] = []
+        self._answers = RecentAnswers()
         self._closed = False
 
-    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+    async def charge(
+        self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
+    ) -> Metered:
         """Take every charge from its limit, or none of them.
 
         Raises:
@@ -57,6 +61,27 @@ class MemoryStore:
             raise StoreError("the counter store is closed")
         now_ms = self._clock.now_ms()
         self._drop_expired(now_ms)
+        if once is None:
+            return self._charge(subject, charges, now_ms)
+        key = answer_key(subject, charges, once)
+        recalled = self._answers.recall(key, now_ms)
+        if recalled is not None:
+            return recalled
+        metered = self._charge(subject, charges, now_ms)
+        if metered.admitted:
+            self._answers.remember(key, metered, now_ms)
+        return metered
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._closed = True
+        self._answers.clear()
+        self._logs.clear()
+        self._tallies.clear()
+        self._expires_ms.clear()
+        self._sweep_order.clear()
+
+    def _charge(self, subject: str, charges: tuple[Charge, ...], now_ms: int) -> Metered:
         asked = list(zip(counter_keys(subject, charges), charges, strict=True))
         found = tuple(self._read(key, charge, now_ms) for key, charge in asked)
         if any(reading.retry_after_ms for reading in found):
@@ -64,14 +89,6 @@ class MemoryStore:
         self._make_room(sum(key not in self._expires_ms for key, _ in asked))
         taken = tuple(self._take(key, charge, now_ms) for key, charge in asked)
         return Metered(admitted=True, readings=taken)
-
-    async def close(self) -> None:
-        """Forget everything."""
-        self._closed = True
-        self._logs.clear()
-        self._tallies.clear()
-        self._expires_ms.clear()
-        self._sweep_order.clear()
 
     def _read(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
         limit = charge.limit

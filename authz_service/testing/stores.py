@@ -43,7 +43,9 @@ class FaultyStore:
         else:
             self._healthy.clear()
 
-    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+    async def charge(
+        self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
+    ) -> Metered:
         """Charge the inner store, unless a fault is in force."""
         self.calls += 1
         if self._fault is Fault.FAILING:
@@ -53,7 +55,7 @@ class FaultyStore:
             return Metered(admitted=True, readings=untouched)
         if self._fault is Fault.SLOW:
             await self._healthy.wait()
-        return await self._inner.charge(subject, charges)
+        return await self._inner.charge(subject, charges, once=once)
 
     async def close(self) -> None:
         """Close the inner store."""

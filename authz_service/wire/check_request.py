@@ -5,6 +5,8 @@ from authz_service.wire.pb.ext_authz_pb2 import AttributeContext, CheckRequest
 
 ROUTE_EXTENSION = "route"
 
+_MAX_STREAM_ID_LENGTH = 64  # Envoy's have 20 digits; this one becomes part of a key in the store
+
 
 def decode_check_request(request: CheckRequest) -> Facts:
     """The request as plain values.
@@ -22,6 +24,7 @@ def decode_check_request(request: CheckRequest) -> Facts:
         query=query,
         route_hint=attributes.context_extensions.get(ROUTE_EXTENSION, ""),
         request_id=_last(headers, "x-request-id"),
+        stream_id=http.id if len(http.id) <= _MAX_STREAM_ID_LENGTH else "",
         client_address=_last(headers, "x-envoy-external-address"),
         api_keys=tuple(headers.get("x-api-key", ())),
         authorizations=tuple(headers.get("authorization", ())),

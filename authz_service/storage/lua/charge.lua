@@ -3,11 +3,13 @@
 -- Why a script: the limits must be read and charged with nothing in between, on one clock. A
 -- transaction cannot decide on what it read, and the clocks of the callers differ.
 --
--- KEYS     one counter a charge, all in one hash slot.
+-- KEYS     one counter a charge, all in one hash slot; last, where the answer to a call that has an
+--          id is remembered.
 -- ARGV     for each key in turn, times in milliseconds:
 --            'rate',  cost, limit, window
 --            'quota', cost, limit, then the starts of the previous, the current and the next
 --                     period and the end of the next one (epoch)
+--          and last, where the call has an id: 'once'
 -- Returns  integers, times in milliseconds from now:
 --            {1, remaining, reset, retry, ...}  admitted; three for each key, after the charge
 --            {0, remaining, reset, retry, ...}  denied; nothing was written
@@ -16,7 +18,9 @@
 --
 -- A rate is stored as the epoch of its oldest admission when last rewritten (8 bytes) and then
 -- 4 bytes for each admission: milliseconds since that epoch, oldest first. A quota is stored as the
--- latest period start it was counted under and a count (8 bytes each). All numbers little-endian.
+-- latest period start it was counted under and a count (8 bytes each). An answer is stored as the
+-- epoch until which it stands in for another charge and then, for each charge, what remained and the
+-- epoch of the reset (8 bytes each). All numbers little-endian.
 --
 -- A counter's time never runs backwards: it is the later of the clock and what the counter holds.
 -- Waits are told on the clock. `authz_service/core/meter.py` says the same in Python.
@@ -29,6 +33,8 @@ local KEPT = 60000
 -- Dead entries stay until they are as many as the limit and this many more, so that cutting them
 -- off costs little an admission and a log never holds more than twice its limit and this.
 local SPARE_ENTRIES = 16
+-- How long an answer is remembered.
+local REMEMBERED = 2000
 
 local unpack_number, pack_number = struct.unpack, struct.pack
 local time = redis.call('TIME')
@@ -161,6 +167,41 @@ local function take_quota(key, quota)
   quota.reset = quota.stop - now
 end
 
+-- The answer that was given under `key`, its resets told on the clock as it is now; nil if none.
+local function recall(key)
+  local value = redis.call('GET', key)
+  if not value then
+    return nil
+  end
+  local numbers = {unpack_number('<' .. string.rep('I8', #value / 8), value)}
+  if now >= numbers[1] then
+    return nil
+  end
+  local answer = {ADMITTED}
+  for at = 2, #numbers - 1, 2 do -- the last one is not stored: it is where unpacking stopped
+    answer[#answer + 1] = numbers[at]
+    answer[#answer + 1] = math.max(0, numbers[at + 1] - now)
+    answer[#answer + 1] = 0
+  end
+  return answer
+end
+
+local function remember(key, counters)
+  local numbers = {now + REMEMBERED}
+  for _, counter in ipairs(counters) do
+    numbers[#numbers + 1] = counter.remaining
+    numbers[#numbers + 1] = now + counter.reset
+  end
+  local value = pack_number('<' .. string.rep('I8', #numbers), unpack(numbers))
+  redis.call('SET', key, value, 'PXAT', numbers[1])
+end
+
+local once = ARGV[#ARGV] == 'once' and table.remove(KEYS)
+local recalled = once and recall(once)
+if recalled then
+  return recalled
+end
+
 local counters, status, argument = {}, ADMITTED, 1
 for index, key in ipairs(KEYS) do
   local cost, limit = tonumber(ARGV[argument + 1]), tonumber(ARGV[argument + 2])
@@ -199,5 +240,8 @@ for index, counter in ipairs(counters) do
   end
   local at = index * 3
   answer[at - 1], answer[at], answer[at + 1] = counter.remaining, counter.reset, counter.retry
+end
+if once and status == ADMITTED then
+  remember(once, counters)
 end
 return answer

@@ -9,7 +9,7 @@ import hiredis
 
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import counter_keys
+from authz_service.core.counter_key import answer_key, counter_keys
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Quota, Rate
 from authz_service.errors import StoreError
@@ -50,16 +50,18 @@ class RedisStore:
         self._clock = clock
         self._calendars = Calendars()
 
-    async def charge(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+    async def charge(
+        self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
+    ) -> Metered:
         """Take every charge from its limit, or none of them.
 
         Raises:
             StoreError: the server did not answer in time or answered nonsense. The charge may
                 then have been taken.
         """
-        verdict = await self._ask(subject, charges, (self._clock.now_ms(),) * len(charges))
+        verdict = await self._ask(subject, charges, (self._clock.now_ms(),) * len(charges), once)
         if isinstance(verdict, Stale):
-            verdict = await self._ask(subject, charges, verdict.moments_ms)
+            verdict = await self._ask(subject, charges, verdict.moments_ms, once)
         if isinstance(verdict, Stale):
             raise StoreError("the counter store's clock does not stand still")
         return verdict
@@ -69,10 +71,17 @@ class RedisStore:
         await self._connection.close()
 
     async def _ask(
-        self, subject: str, charges: tuple[Charge, ...], moments_ms: tuple[int, ...]
+        self,
+        subject: str,
+        charges: tuple[Charge, ...],
+        moments_ms: tuple[int, ...],
+        once: str | None,
     ) -> Metered | Stale:
         keys = counter_keys(subject, charges)
         arguments = self._arguments(charges, moments_ms)
+        if once is not None:
+            keys.append(answer_key(subject, charges, once))
+            arguments.append("once")
         reply = await self._run(("EVALSHA", self._script.digest, len(keys), *keys, *arguments))
         return read_verdict(reply, charges)
 

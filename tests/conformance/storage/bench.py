@@ -77,7 +77,9 @@ class MemoryBench:
     def contents(self) -> dict[str, tuple[object, int]]:
         """What the store holds."""
         held: dict[bytes, object] = {**self._store._logs, **self._store._tallies}
-        return {str(key): (held[key], at) for key, at in self._store._expires_ms.items()}
+        counters = {str(key): (held[key], at) for key, at in self._store._expires_ms.items()}
+        answers = self._store._answers._answers
+        return counters | {str(key): (it.metered, it.given_ms) for key, it in answers.items()}
 
     def log_entries(self) -> int:
         """A log in memory is a tuple."""

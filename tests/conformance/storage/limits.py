@@ -22,12 +22,16 @@ def quota(limit: int, period: Period = Period.DAY, zone: str = "UTC", name: str 
 
 
 async def ask(
-    store: Bench | CounterStore, *limits: Limit, cost: int = 1, subject: str = "key:a"
+    store: Bench | CounterStore,
+    *limits: Limit,
+    cost: int = 1,
+    subject: str = "key:a",
+    once: str | None = None,
 ) -> Metered:
     """Charge every limit the same cost."""
     if hasattr(store, "stores"):
         store = store.stores[0]
-    return await store.charge(subject, tuple(Charge(limit, cost) for limit in limits))
+    return await store.charge(subject, tuple(Charge(limit, cost) for limit in limits), once=once)
 
 
 def told(metered: Metered) -> tuple[bool, list[tuple[int, int, int]]]:

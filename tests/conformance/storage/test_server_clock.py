@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from authz_service.clock import SystemClock
+from authz_service.core.meter import REMEMBERED_MS
 from authz_service.errors import StoreError
 from authz_service.storage.redis.store import RedisStore
 from authz_service.testing.clock import ManualClock
@@ -57,6 +58,16 @@ async def test_counters_leave_the_server_by_themselves(server: Server, store: Re
     await ask(store, rate(5, MINUTE), quota(5))
     assert MINUTE < server.admin.pttl("authz:{1:key:a}:rate:rate") <= 2 * MINUTE
     assert MINUTE - 1_000 < server.admin.pttl("authz:{1:key:a}:quota:quota") <= DAY + MINUTE
+
+
+async def test_answers_leave_the_server_after_two_seconds(
+    server: Server, store: RedisStore
+) -> None:
+    """What is remembered of a request expires by itself, and is told while it is there."""
+    answers = [await ask(store, rate(5, MINUTE), once="1") for _ in range(2)]
+    assert [answer.readings[0].remaining for answer in answers] == [4, 4]
+    [key] = server.admin.keys("authz:*:once:*")
+    assert 0 < server.admin.pttl(key) <= REMEMBERED_MS
 
 
 async def test_quotas_follow_the_servers_calendar_when_this_process_is_days_off(

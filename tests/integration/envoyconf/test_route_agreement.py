@@ -74,6 +74,7 @@ def _facts(method: str, path: str) -> Facts:
         query="",
         route_hint="",
         request_id="",
+        stream_id="",
         client_address="",
         api_keys=(),
         authorizations=(),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_service.core.counter_key import counter_keys
+from authz_service.core.counter_key import answer_key, counter_keys
 from authz_service.core.rules import Charge, Limit, Period, Quota, Rate
 
 
@@ -40,6 +40,15 @@ def test_keys_are_pinned_byte_by_byte() -> None:
     assert key("", "rate", "x") == b"authz:{1:}:rate:x"
 
 
+def test_answer_keys_are_pinned_byte_by_byte() -> None:
+    """Every process has to find the answers of the others."""
+    charges = (Charge(limit("rate", "per-minute"), 1), Charge(limit("quota", "per-day"), 2))
+    assert answer_key("key:3f2a9c0d1e5b", charges, "1234") == (
+        b"authz:{1:key:3f2a9c0d1e5b}:once:616b9648c5e8cb6c:1234"
+    )
+    assert answer_key("a}", charges, "a b:}") == (b"authz:{1:a%7D}:once:616b9648c5e8cb6c:a%20b:%7D")
+
+
 TEXT = st.one_of(
     st.text(max_size=8), st.text("ab:{}%/ \n", max_size=6), st.text(st.characters(), max_size=3)
 )
@@ -54,11 +63,24 @@ def test_different_counters_never_share_a_key(
     assert (key(*one) == key(*other)) == (one == other)
 
 
+@given(st.tuples(TEXT, TEXT), st.tuples(TEXT, TEXT), st.integers(1, 2), st.integers(1, 2))
+def test_different_questions_never_share_an_answer(
+    one: tuple[str, str], other: tuple[str, str], cost: int, other_cost: int
+) -> None:
+    """Neither a subject nor an id can be chosen so that it meets another one's answer."""
+    keys = [
+        answer_key(subject, (Charge(limit("rate", "x"), cost),), once)
+        for (subject, once), cost in ((one, cost), (other, other_cost))
+    ]
+    assert (keys[0] == keys[1]) == ((one, cost) == (other, other_cost))
+
+
 @given(st.text(st.characters(categories=["Cs", "L", "P", "Z"]), max_size=20))
 def test_a_subject_is_one_hash_tag(subject: str) -> None:
     """All keys of a subject hash to one slot: the tag is whole, not empty, and the same."""
     charges = (Charge(limit("rate", "a}b"), 1), Charge(limit("quota", "{c}"), 1))
-    tags = {hash_tag(key) for key in counter_keys(subject, charges)}
+    keys = [*counter_keys(subject, charges), answer_key(subject, charges, "{1}")]
+    tags = {hash_tag(key) for key in keys}
     assert len(tags) == 1
     assert tags.pop().startswith(b"1:")
 

@@ -12,6 +12,7 @@ from authz_service.core.meter import (
     take_quota,
     take_rate,
     tally_time,
+    told_later,
 )
 from authz_service.core.rules import Charge, Period, Quota, Rate
 
@@ -92,3 +93,11 @@ def test_a_lower_limit_never_leaves_less_than_nothing() -> None:
 def test_counting_is_shared_unless_said_otherwise() -> None:
     """A store need not speak of failure modes."""
     assert Metered(admitted=True, readings=()).scope is Scope.SHARED
+
+
+def test_an_answer_told_later_has_less_time_to_wait_and_nothing_else_changed() -> None:
+    """Resets come nearer, down to 0; what remains and where it was counted stay as told."""
+    readings = (Reading(ONE, 2, 900, 0), Reading(CALL, 1, 5_000, 0))
+    answer = Metered(admitted=True, readings=readings, scope=Scope.LOCAL)
+    later = (Reading(ONE, 2, 0, 0), Reading(CALL, 1, 4_000, 0))
+    assert told_later(answer, 1_000) == Metered(admitted=True, readings=later, scope=Scope.LOCAL)

@@ -24,9 +24,11 @@ class Stack:
         self.shared = FaultyStore(MemoryStore(self.clock))
         self.store = FailoverStore(self.shared, local=MemoryStore(self.clock), clock=self.clock)
 
-    async def charge(self, mode: StoreFailure = StoreFailure.LOCAL) -> Metered:
-        """Charge one subject once."""
-        return await self.store.charge("key:a", TWO, mode)
+    async def charge(
+        self, mode: StoreFailure = StoreFailure.LOCAL, *, once: str | None = None
+    ) -> Metered:
+        """Make one charge for one subject."""
+        return await self.store.charge("key:a", TWO, mode, once=once)
 
     async def fail(self, times: int = FAILURES_TO_OPEN) -> None:
         """Let the shared store fail, one call after the other."""
@@ -50,6 +52,16 @@ async def test_local_counts_the_same_window_in_this_process() -> None:
     assert [answer.admitted for answer in answers] == [True, True, False]
     assert {answer.scope for answer in answers} == {Scope.LOCAL}
     assert answers[0].readings[0].remaining == 1
+
+
+@pytest.mark.parametrize("fault", [None, Fault.FAILING])
+async def test_a_repeated_id_is_charged_once_wherever_it_is_counted(fault: Fault | None) -> None:
+    """In the shared store and in this process alone; the answer keeps its scope."""
+    stack = Stack()
+    stack.shared.fault = fault
+    answers = [await stack.charge(once="1") for _ in range(3)]
+    assert answers == [answers[0]] * 3
+    assert (await stack.charge(once="2")).readings[0].remaining == 0
 
 
 async def test_allow_lets_through_without_figures() -> None:

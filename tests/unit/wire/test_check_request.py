@@ -17,6 +17,7 @@ NOTHING = Facts(
     query="",
     route_hint="",
     request_id="",
+    stream_id="",
     client_address="",
     api_keys=(),
     authorizations=(),
@@ -92,6 +93,7 @@ def test_a_whole_request_is_read(envoy: Envoy) -> None:
         query="a=1&b=2",
         route_hint="upscale",
         request_id="request-1",
+        stream_id="42",
         client_address="203.0.113.7",
         api_keys=(b"sk-0123456789",),
         authorizations=(b"Bearer token",),
@@ -192,3 +194,15 @@ def test_another_extension_is_no_route(auth: ModuleType) -> None:
         attributes=auth.AttributeContext(context_extensions={"virtual_host": "local"})
     )
     assert decode_check_request(CheckRequest.FromString(bytes(request))) == NOTHING
+
+
+@pytest.mark.parametrize(("length", "read"), [(1, 1), (20, 20), (64, 64), (65, 0), (100_000, 0)])
+def test_a_stream_id_of_unlikely_length_is_none(envoy: Envoy, length: int, read: int) -> None:
+    """It becomes part of a key in the store, so its length is bounded; Envoy's have 20 digits."""
+    assert envoy.facts(id="7" * length).stream_id == "7" * read
+
+
+def test_a_request_id_is_no_stream_id(envoy: Envoy) -> None:
+    """A client chooses its X-Request-ID and could send it again and again for free."""
+    headers = envoy.raw_headers((":method", b"GET"), ("x-request-id", b"request-1"))
+    assert envoy.facts(header_map=headers).stream_id == ""
