@@ -24,9 +24,14 @@ class Counter(Protocol):
     """Counts charges, and knows what to do when the store behind it fails."""
 
     async def charge(
-        self, subject: str, charges: tuple[Charge, ...], on_failure: StoreFailure
+        self,
+        subject: str,
+        charges: tuple[Charge, ...],
+        on_failure: StoreFailure,
+        *,
+        once: str | None,
     ) -> Metered:
-        """Take every charge or none.
+        """Take every charge or none; under one `once`, take them once.
 
         Raises:
             StoreError: the store failed and `on_failure` is DENY.
@@ -85,7 +90,7 @@ class Engine:
         identity = self._identify(facts, route, rules)
         if isinstance(identity, Reason):
             return Deny(identity, route)
-        return await self._meter(route, identity)
+        return await self._meter(route, identity, once=facts.stream_id or None)
 
     def _identify(self, facts: Facts, route: Route, rules: _Rules) -> Identity | Reason:
         identity = identify(
@@ -99,12 +104,14 @@ class Engine:
             return Reason.UNKNOWN_TIER
         return identity
 
-    async def _meter(self, route: Route, identity: Identity) -> Verdict:
+    async def _meter(self, route: Route, identity: Identity, *, once: str | None) -> Verdict:
         charges = route.charges[identity.tier]
         if not charges:
             return Allow(route, identity, None)
         try:
-            metered = await self._counter.charge(identity.subject, charges, route.on_store_failure)
+            metered = await self._counter.charge(
+                identity.subject, charges, route.on_store_failure, once=once
+            )
         except StoreError:
             return Unavailable(Reason.STORE_UNAVAILABLE, route, identity)
         if not metered.admitted:
