@@ -14,7 +14,9 @@ from aiohttp import web
 from image_service.clock import Clock, new_job_id, new_request_id
 from image_service.engine import Engine
 from image_service.http import Routes
+from image_service.metrics import QUEUE_NAME, Metrics
 from image_service.middleware import context_middleware, error_middleware
+from image_service.operations import Operations
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
 from image_service.settings import Settings
@@ -37,6 +39,7 @@ class Service:
     """The parts that have a life, for `serve.py` to start and stop."""
 
     web_app: web.Application
+    operations_app: web.Application
     engine: Engine
     worker: Worker
     sandboxes: Sequence[Sandbox]
@@ -45,7 +48,7 @@ class Service:
 
 def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
     """Put the service together. Uploads and results live in `folder`, which must exist."""
-    readiness = Readiness()
+    readiness, metrics = Readiness(), Metrics()
     jobs = MemoryJobStore(max_jobs=MAX_JOBS)
     results = FolderResultStore(folder, max_bytes=MAX_RESULT_BYTES)
     inspector = Sandbox(deadline_s=INSPECTION_DEADLINE_S, memory_bytes=INSPECTION_MEMORY_BYTES)
@@ -54,14 +57,21 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         for _ in range(settings.workers)
     ]
     worker = Worker(
-        transformers, jobs=jobs, results=results, clock=clock, queue_limit=settings.queue_limit
+        transformers,
+        jobs=jobs,
+        results=results,
+        clock=clock,
+        metrics=metrics,
+        queue_limit=settings.queue_limit,
     )
+    metrics.watch_queue(QUEUE_NAME, lambda: worker.waiting)
     engine = Engine(
         jobs=jobs,
         results=results,
         worker=worker,
         inspector=inspector,
         readiness=readiness,
+        metrics=metrics,
         clock=clock,
         new_job_id=new_job_id,
         spool=folder,
@@ -69,6 +79,7 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
     routes = Routes(engine, results=results, readiness=readiness)
     return Service(
         web_app=_web_app(routes, readiness),
+        operations_app=Operations(metrics, readiness=readiness, worker=worker).web_app(),
         engine=engine,
         worker=worker,
         sandboxes=(inspector, *transformers),

@@ -13,6 +13,7 @@ from image_service.observe import configure_logging
 from image_service.serve import serve
 from image_service.settings import (
     DEFAULT_LISTEN,
+    DEFAULT_OPERATIONS_LISTEN,
     DEFAULT_QUEUE_LIMIT,
     DEFAULT_WORKERS,
     Settings,
@@ -63,6 +64,7 @@ def _first(error: BaseException) -> BaseException:
 def _given(flags: argparse.Namespace) -> Mapping[str, str]:
     names = {
         "IMAGE_LISTEN": flags.listen,
+        "IMAGE_OPERATIONS_LISTEN": flags.operations_listen,
         "IMAGE_WORKERS": flags.workers,
         "IMAGE_QUEUE_LIMIT": flags.queue_limit,
         "DEBUG": flags.debug,
@@ -86,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         "--listen",
         metavar="HOST:PORT",
         help=f"where to listen; port 0 takes a free one (IMAGE_LISTEN, default {DEFAULT_LISTEN})",
+    )
+    command.add_argument(
+        "--operations-listen",
+        metavar="HOST:PORT",
+        help="where metrics and probes are answered "
+        f"(IMAGE_OPERATIONS_LISTEN, default {DEFAULT_OPERATIONS_LISTEN})",
     )
     command.add_argument(
         "--workers",

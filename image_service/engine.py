@@ -30,6 +30,7 @@ from image_service.errors import (
     ValidationException,
 )
 from image_service.jobs import IdempotencyKey, Job
+from image_service.metrics import JOB_TYPE, Metrics
 from image_service.observe import ctx_logger
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
@@ -65,6 +66,7 @@ class Engine:
         worker: Worker,
         inspector: Sandbox,
         readiness: Readiness,
+        metrics: Metrics,
         clock: Clock,
         new_job_id: Callable[[], str],
         spool: Path,
@@ -74,6 +76,7 @@ class Engine:
         self._worker = worker
         self._inspector = inspector
         self._readiness = readiness
+        self._metrics = metrics
         self._clock = clock
         self._new_job_id = new_job_id
         self._spool = spool
@@ -129,6 +132,7 @@ class Engine:
         while not (job := await self.find(subject, job_id)).status.is_final:
             if await self._jobs.update(job.cancelled(self._clock.now_ms())):
                 self._worker.cancel(job_id)
+                self._metrics.job_completed(JOB_TYPE, "cancelled")
                 ctx_logger.info("Job cancelled", job_id=job_id)
                 return
         await self._jobs.delete(subject, job_id)
@@ -166,6 +170,7 @@ class Engine:
             job = self._job(order, job_id, spec, upload)
             await self._jobs.create(job, now_ms=self._clock.now_ms())
             await self._queue(job, upload)
+            self._metrics.job_created(JOB_TYPE)
         ctx_logger.info("Job created", job_id=job_id, size=upload.size, scale=spec.scale)
         return job
 
@@ -221,6 +226,9 @@ class Engine:
         """Spool the form's file for as long as it is looked at."""
         path = self._spool / f"{job_id}.upload"
         try:
-            yield await receive(path)
+            upload = await receive(path)
+            if upload.digest:
+                self._metrics.file_uploaded(JOB_TYPE, size_bytes=upload.size)
+            yield upload
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)

@@ -19,6 +19,11 @@ class Readiness:
         """Whether the service is on its way out."""
         return self._draining
 
+    @property
+    def in_hand(self) -> int:
+        """How many requests are being answered."""
+        return self._in_flight
+
     def drain(self) -> None:
         """Take no more jobs; say so on `/readyz`."""
         self._draining = True

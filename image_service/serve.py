@@ -39,8 +39,11 @@ async def serve(settings: Settings) -> None:
     with workspace(Path(tempfile.gettempdir())) as folder:
         service = build(settings, clock=SystemClock(), folder=folder)
         stop = _stop_signal()
-        async with running(service, settings.listen) as address:
-            ctx_logger.info("Ready", address=str(address))
+        async with (
+            running(service, settings.listen) as address,
+            listening(service.operations_app, settings.operations_listen) as operations,
+        ):
+            ctx_logger.info("Ready", address=str(address), operations=str(operations))
             await stop.wait()
             ctx_logger.info("Draining")
             await drain(service)
@@ -56,7 +59,7 @@ async def running(service: Service, listen: Address) -> AsyncIterator[Address]:
         DecoderError: the decoder processes do not start.
     """
     async with _decoders(service), asyncio.TaskGroup() as owner:
-        async with _listening(service.web_app, listen) as address:
+        async with listening(service.web_app, listen) as address:
             tasks = [
                 owner.create_task(service.worker.run()),
                 owner.create_task(_expire(service.engine)),
@@ -90,7 +93,12 @@ async def _decoders(service: Service) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _listening(application: web.Application, listen: Address) -> AsyncIterator[Address]:
+async def listening(application: web.Application, listen: Address) -> AsyncIterator[Address]:
+    """Have the application answer at the address that is given out, while the block lasts.
+
+    Raises:
+        ListenError: the address cannot be listened on.
+    """
     runner = web.AppRunner(application, shutdown_timeout=_CLOSE_S)
     await runner.setup()
     try:

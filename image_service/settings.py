@@ -7,6 +7,7 @@ from typing import Final, Self, TypeVar
 from image_service.errors import ConfigurationError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+DEFAULT_OPERATIONS_LISTEN: Final = "127.0.0.1:9103"
 DEFAULT_WORKERS: Final = 2
 DEFAULT_QUEUE_LIMIT: Final = 64
 MAX_WORKERS: Final = 64
@@ -34,18 +35,20 @@ class Address:
 class Settings:
     """Everything an operator decides.
 
-    `workers` is the number of images worked on at once, `queue_limit` how many more may wait,
-    `debug` asks for readable log lines and more of them.
+    `operations_listen` is where metrics and probes are answered, `workers` the number of images
+    worked on at once, `queue_limit` how many more may wait; `debug` asks for readable log lines
+    and more of them.
     """
 
     listen: Address
+    operations_listen: Address
     workers: int
     queue_limit: int
     debug: bool
 
     @classmethod
     def load(cls, values: Mapping[str, str]) -> Self:
-        """Read `IMAGE_LISTEN`, `IMAGE_WORKERS`, `IMAGE_QUEUE_LIMIT` and `DEBUG`.
+        """Read the variables, all of them named in `--help`; none has to be set.
 
         Raises:
             ConfigurationError: with every value that cannot be used.
@@ -61,14 +64,27 @@ class Settings:
                 return None
 
         listen = read("IMAGE_LISTEN", _address, DEFAULT_LISTEN)
+        operations_listen = read("IMAGE_OPERATIONS_LISTEN", _address, DEFAULT_OPERATIONS_LISTEN)
         workers = read("IMAGE_WORKERS", _between(1, MAX_WORKERS), str(DEFAULT_WORKERS))
         queue_limit = read(
             "IMAGE_QUEUE_LIMIT", _between(1, MAX_QUEUE_LIMIT), str(DEFAULT_QUEUE_LIMIT)
         )
         debug = read("DEBUG", _truth, "")
-        if listen is None or workers is None or queue_limit is None or debug is None:
+        if (
+            listen is None
+            or operations_listen is None
+            or workers is None
+            or queue_limit is None
+            or debug is None
+        ):
             raise ConfigurationError(problems)
-        return cls(listen=listen, workers=workers, queue_limit=queue_limit, debug=debug)
+        return cls(
+            listen=listen,
+            operations_listen=operations_listen,
+            workers=workers,
+            queue_limit=queue_limit,
+            debug=debug,
+        )
 
 
 def _address(text: str) -> Address:

@@ -10,6 +10,7 @@ from image_service.clock import Clock
 from image_service.core.bounds import ImageRefusedError, ResultRefusedError
 from image_service.errors import QueueFullError
 from image_service.jobs import Job, JobError, JobErrorCode, JobStatus
+from image_service.metrics import JOB_TYPE, Metrics
 from image_service.observe import ctx_logger, request_context
 from image_service.sandbox import Sandbox
 from image_service.storage.base import JobStore, ResultStore
@@ -39,12 +40,14 @@ class Worker:
         jobs: JobStore,
         results: ResultStore,
         clock: Clock,
+        metrics: Metrics,
         queue_limit: int,
     ) -> None:
         self._sandboxes = tuple(sandboxes)
         self._jobs = jobs
         self._results = results
         self._clock = clock
+        self._metrics = metrics
         self._queue: asyncio.Queue[_Ticket] = asyncio.Queue(queue_limit)
         self._at_work: dict[str, Sandbox] = {}
 
@@ -52,6 +55,16 @@ class Worker:
     def has_room(self) -> bool:
         """Whether another job may wait."""
         return not self._queue.full()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, those cancelled meanwhile included."""
+        return self._queue.qsize()
+
+    @property
+    def running(self) -> int:
+        """How many jobs are worked on."""
+        return len(self._at_work)
 
     def submit(self, job: Job, source: Path) -> None:
         """Queue a job; the worker removes `source` when it is done with it.
@@ -136,11 +149,17 @@ class Worker:
         if not await self._jobs.update(final):
             await self._results.delete(final.job_id)
             return
+        duration_ms = (final.finished_ms or 0) - (final.started_ms or 0)
+        self._metrics.job_completed(
+            JOB_TYPE,
+            "success" if final.status is JobStatus.SUCCEEDED else "failure",
+            duration=max(duration_ms, 0) / 1000,  # the clock may have been set back
+        )
         ctx_logger.info(
             "Job finished",
             job_id=final.job_id,
             status=final.status.value,
-            duration_ms=(final.finished_ms or 0) - (final.started_ms or 0),
+            duration_ms=duration_ms,
         )
 
 

@@ -25,7 +25,10 @@ _PATIENCE_S = 20
 def _started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The service as its own process, and the address of its ready line."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "image_service", "serve", "--listen", "127.0.0.1:0", *arguments],
+        [
+            *(sys.executable, "-m", "image_service", "serve", "--listen", "127.0.0.1:0"),
+            *("--operations-listen", "127.0.0.1:0", *arguments),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

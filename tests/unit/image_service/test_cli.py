@@ -35,5 +35,6 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         main(["serve", "--help"], {})
     text = capsys.readouterr().out
     assert stopped.value.code == 0
-    for word in ("IMAGE_LISTEN", "IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "DEBUG", "Exit codes"):
+    names = ("LISTEN", "OPERATIONS_LISTEN", "WORKERS", "QUEUE_LIMIT")
+    for word in (*(f"IMAGE_{name}" for name in names), "DEBUG", "Exit codes"):
         assert word in text

@@ -5,22 +5,36 @@ from hypothesis import strategies as st
 from image_service.errors import ConfigurationError
 from image_service.settings import Address, Settings
 
-_NAMES = ("IMAGE_LISTEN", "IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "DEBUG")
+_NAMES = (
+    "IMAGE_LISTEN",
+    "IMAGE_OPERATIONS_LISTEN",
+    "IMAGE_WORKERS",
+    "IMAGE_QUEUE_LIMIT",
+    "DEBUG",
+)
 
 
 def test_an_empty_environment_is_enough() -> None:
     """Every setting has a default, and the default listens on loopback."""
     settings = Settings.load({})
     assert settings == Settings(
-        listen=Address("127.0.0.1", 8080), workers=2, queue_limit=64, debug=False
+        listen=Address("127.0.0.1", 8080),
+        operations_listen=Address("127.0.0.1", 9103),
+        workers=2,
+        queue_limit=64,
+        debug=False,
     )
 
 
 def test_every_value_is_read() -> None:
     """The environment decides."""
-    values = dict(zip(_NAMES, ("[::1]:0", "4", "1", "TRUE"), strict=True))
+    values = dict(zip(_NAMES, ("[::1]:0", "a:1", "4", "1", "TRUE"), strict=True))
     assert Settings.load(values) == Settings(
-        listen=Address("::1", 0), workers=4, queue_limit=1, debug=True
+        listen=Address("::1", 0),
+        operations_listen=Address("a", 1),
+        workers=4,
+        queue_limit=1,
+        debug=True,
     )
 
 
