@@ -11,6 +11,7 @@ import grpc
 from authz_service.clock import Clock, SystemClock
 from authz_service.configuration import Configuration
 from authz_service.engine import Engine
+from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.from_url import store_from_url
@@ -26,6 +27,7 @@ class Application:
 
     engine: Engine
     store: FailoverStore
+    metrics: Metrics
     checks: ExtAuthzServicer
     health: Health
     server: grpc.aio.Server
@@ -43,7 +45,8 @@ def build(settings: Settings, configuration: Configuration) -> Application:
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
-    store = FailoverStore(shared, local=MemoryStore(clock), clock=clock)
+    metrics = Metrics()
+    store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
     engine = Engine(
         policy=configuration.policy,
         find_key=configuration.keys.find,
@@ -51,10 +54,19 @@ def build(settings: Settings, configuration: Configuration) -> Application:
         clock=clock,
         new_id=_decision_ids(),
     )
-    checks = ExtAuthzServicer(engine)
+    tell_loaded(metrics, configuration)
+    checks = ExtAuthzServicer(engine, decided=metrics.decided)
     health = Health()
     server = build_server(settings.grpc_server, authorization=checks, health=health)
-    return Application(engine=engine, store=store, checks=checks, health=health, server=server)
+    return Application(
+        engine=engine, store=store, metrics=metrics, checks=checks, health=health, server=server
+    )
+
+
+def tell_loaded(metrics: Metrics, configuration: Configuration) -> None:
+    """Count a configuration that is in force from now on."""
+    metrics.policy_loaded(configuration.policy.digest, at_ms=SystemClock().now_ms())
+    metrics.keys_loaded(len(configuration.keys))
 
 
 def _decision_ids() -> Callable[[], str]:

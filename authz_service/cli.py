@@ -17,13 +17,14 @@ import uvloop
 from pydantic import SecretStr
 
 from authz_service import __version__
+from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
 from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
 from authz_service.policy.schema import PolicyFile
 from authz_service.policy.sources import load_policy
-from authz_service.serve import serve, write_envoy_files
+from authz_service.serve import serve
 from authz_service.settings import Settings, load_settings
 from authz_service.transports.probe import is_serving
 from authz_service.worker import work

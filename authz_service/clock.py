@@ -24,3 +24,8 @@ class SystemClock:
     def monotonic_ms(self) -> int:
         """Milliseconds since some fixed moment."""
         return time.monotonic_ns() // 1_000_000
+
+
+def stopwatch() -> float:
+    """Seconds from some fixed moment, fine enough to time one check."""
+    return time.perf_counter()

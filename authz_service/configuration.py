@@ -83,10 +83,12 @@ class ConfigurationWatch:
         environment: Mapping[str, str],
         current: Configuration,
         adopt: Callable[[Configuration], Awaitable[None]],
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._adopt = adopt
+        self._refused = refused
         self._files = _files(settings, environment)
         self._in_force = self._look()
         self.status = FileStatus(current.policy.digest)
@@ -114,6 +116,7 @@ class ConfigurationWatch:
             loaded = await asyncio.to_thread(load_configuration, self._settings, self._environment)
         except ConfigurationError as error:
             self.status.problems = error.problems
+            self._refused()
             _log.error("configuration refused, the last good one stays", problems=error.problems)
             return
         await self._adopt(loaded)

@@ -4,20 +4,28 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
-from authz_service.core.rules import Policy
-from authz_service.envoyconf.model import EnvoySettings
-from authz_service.envoyconf.render import render, write
-from authz_service.errors import ListenError, StackError
+from authz_service.envoy_files import admin_socket, write_envoy_files
+from authz_service.errors import StackError
+from authz_service.observe.merge import Merger
+from authz_service.observe.metrics import GAUGE_RULES
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
-from authz_service.transports.probe import is_serving
+from authz_service.transports.envoy_updates import EnvoyUpdates
+from authz_service.transports.operations import Operations, Phase, Status
+from authz_service.transports.probe import is_serving, is_there
+from authz_service.transports.scrape import Scrape
+from authz_service.worker import metrics_socket
+
+# What a killed worker counted since the last look is lost.
+_SNAPSHOT_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -33,33 +41,106 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     stop = stop_event()
     configuration = load_configuration(settings, environment)
     write_envoy_files(configuration.policy, settings, settings.run_dir)
-    workers = Workers(
-        lambda index: worker_part(index, settings, environment),
-        count=settings.workers,
-        clock=SystemClock(),
-    )
-    watch = ConfigurationWatch(
-        settings=settings,
-        environment=environment,
-        current=configuration,
-        adopt=lambda loaded: _adopt(loaded, settings),
-    )
+    service = _Service(settings, environment, configuration=configuration, stop=stop)
+    await service.operations.start()
     _log_start(configuration, settings)
     try:
-        await until(stop, _run(workers, watch))
+        await until(stop, service.run())
     finally:
-        await workers.stop()
+        await service.stop()
     _log.info("stopped")
 
 
-async def _run(workers: Workers, watch: ConfigurationWatch) -> None:
-    """Everything that goes on while the service serves; the first failure ends it."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(workers.run())
-            tasks.create_task(watch.run())
-    except* StackError as group:
-        raise group.exceptions[0] from None
+class _Service:
+    """The parts that live as long as the service, wired together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *,
+        configuration: Configuration,
+        stop: asyncio.Event,
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._policy = configuration.policy
+        self._workers = Workers(
+            lambda index: worker_part(index, settings, environment),
+            count=settings.workers,
+            clock=SystemClock(),
+            answers=lambda index: is_there(settings.listen_addresses[index]),
+            died=self._worker_died,
+        )
+        self._watch = ConfigurationWatch(
+            settings=settings, environment=environment, current=configuration, adopt=self._adopt
+        )
+        self._merger = Merger(GAUGE_RULES)
+        self._envoy = EnvoyUpdates(admin_socket(settings))
+        self._scrape = Scrape(
+            self._merger,
+            workers=self._expositions,
+            envoy_admin=admin_socket(settings),
+            prefix=lambda: self._policy.metrics_prefix,
+        )
+        self._scrape.register(self._envoy.collector)
+        host, _, port = settings.operations_listen.rpartition(":")
+        self.operations = Operations(
+            host, port=int(port), metrics=self._scrape, status=self._status
+        )
+
+    async def run(self) -> None:
+        """Everything that goes on while the service serves; the first failure ends it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._workers.run())
+                tasks.create_task(self._watch.run())
+                tasks.create_task(self._envoy.run())
+                tasks.create_task(self._take_snapshots())
+        except* StackError as group:
+            raise group.exceptions[0] from None
+
+    async def stop(self) -> None:
+        """Drain the workers; `/readyz` says so meanwhile."""
+        await self._workers.stop()
+        await self.operations.stop()
+
+    async def _adopt(self, loaded: Configuration) -> None:
+        await asyncio.to_thread(
+            write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
+        )
+        self._policy = loaded.policy
+
+    async def _take_snapshots(self) -> None:
+        while True:
+            await asyncio.sleep(_SNAPSHOT_SECONDS)
+            await self._scrape.refresh()
+
+    def _expositions(self) -> Mapping[str, Path]:
+        """Where each living worker tells its metrics; a restarted worker is another one."""
+        return {
+            _name(index, pid): metrics_socket(index, self._settings)
+            for index, pid in self._workers.serving.items()
+        }
+
+    def _worker_died(self, index: int, pid: int) -> None:
+        self._merger.retire(_name(index, pid))
+
+    def _status(self) -> Status:
+        if self._stop.is_set():
+            phase = Phase.DRAINING
+        else:
+            phase = Phase.READY if self._workers.serving else Phase.STARTING
+        watch = self._watch.status
+        return Status(
+            phase,
+            {
+                "policy": watch.digest,
+                "refused": list(watch.problems),
+                "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
+                "envoy": "refuses its configuration" if self._envoy.is_rejecting else "ok",
+            },
+        )
 
 
 def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) -> Part:
@@ -70,43 +151,12 @@ def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) 
         command=(sys.executable, "-m", "authz_service", "worker", str(index)),
         ready=lambda: is_serving(address),
         environment=environment,
+        stop_timeout_s=settings.drain_seconds + 5.0,
     )
 
 
-async def _adopt(loaded: Configuration, settings: Settings) -> None:
-    await asyncio.to_thread(write_envoy_files, loaded.policy, settings, settings.run_dir)
-
-
-def write_envoy_files(policy: Policy, settings: Settings, folder: Path) -> list[Path]:
-    """Render Envoy's configuration into `folder` and name the files.
-
-    Raises:
-        ListenError: the folder cannot be written.
-    """
-    files = render(policy, envoy_settings(settings))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write(files, folder)
-    except OSError as error:
-        raise ListenError(f"cannot write to {folder}: {error.strerror}") from error
-    return [folder / name for name in files]
-
-
-def envoy_settings(settings: Settings) -> EnvoySettings:
-    """What Envoy's configuration needs of the settings."""
-    host, _, port = (settings.upstream or "").rpartition(":")
-    return EnvoySettings(
-        public_host=settings.public_host,
-        public_port=settings.public_port,
-        scrape_host=settings.scrape_host,
-        scrape_port=settings.scrape_port,
-        run_dir=settings.run_dir,
-        authz_sockets=tuple(address.removeprefix("unix:") for address in settings.listen_addresses),
-        admin_socket=str(settings.run_dir / "envoy-admin.sock"),
-        google_cloud_project=settings.google_cloud_project,
-        upstream_host=host or None,
-        upstream_port=int(port) if port else None,
-    )
+def _name(index: int, pid: int) -> str:
+    return f"{index}-{pid}"
 
 
 def _log_start(configuration: Configuration, settings: Settings) -> None:

@@ -126,6 +126,11 @@ class Settings(BaseModel):
         alias="AUTHZ_OPERATIONS_LISTEN",
         description="Where the service answers `/metrics`, `/healthz` and `/readyz`.",
     )
+    public_metrics: HostAndPort | None = Field(
+        default=None,
+        alias="AUTHZ_PUBLIC_METRICS",
+        description="`HOST:PORT` whose `/metrics` the public door shows, for one machine only.",
+    )
     api_keys: SecretStr = Field(
         default=SecretStr(""), alias="API_KEYS", description="The API keys, a JSON list."
     )

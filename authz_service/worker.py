@@ -2,19 +2,26 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
 
-from authz_service.app import Application, build
+from authz_service.app import Application, build, tell_loaded
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.transports.listeners import listen
+from authz_service.transports.metrics_socket import MetricsSocket
 
 _log = structlog.get_logger(__name__)
 
 # Longer than Envoy lets a check take, so that nothing in flight is cut off.
 _GRACE_SECONDS = 2.0
+
+
+def metrics_socket(index: int, settings: Settings) -> Path:
+    """Where a worker tells its metrics."""
+    return settings.run_dir / f"worker-{index}.sock"
 
 
 async def work(index: int, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -29,6 +36,10 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     application = build(settings, configuration)
     address = settings.listen_addresses[index]
     listen(application.server, address)
+    exposition = MetricsSocket(
+        metrics_socket(index, settings), exposition=application.metrics.exposition
+    )
+    await exposition.start()
     await application.server.start()
     _log.info("serving", worker=index, listen=address, grpc_server=settings.grpc_server.value)
     watch = ConfigurationWatch(
@@ -36,13 +47,16 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         environment=environment,
         current=configuration,
         adopt=lambda loaded: _adopt(application, loaded),
+        refused=application.metrics.policy_refused,
     )
     await until(stop, watch.run())
     await _drain(application, settings.drain_seconds)
+    await exposition.stop()
 
 
 async def _adopt(application: Application, loaded: Configuration) -> None:
     application.engine.use(loaded.policy, loaded.keys.find)
+    tell_loaded(application.metrics, loaded)
 
 
 async def _drain(application: Application, drain_s: float) -> None:

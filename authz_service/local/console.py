@@ -43,7 +43,7 @@ class Console:
         else:
             self.say(line.decode(errors="replace").rstrip())
 
-    def banner(self, *, port: int, scrape_port: int) -> None:
+    def banner(self, *, port: int) -> None:
         """Where to go and what to paste."""
         url = f"http://localhost:{port}"
         keys = "".join(f"\n             {key['key']:<20} {key['tier']}" for key in LOCAL_KEYS)
@@ -55,7 +55,7 @@ Ready.
   Try        curl -H "X-API-Key: dev-key-free" {url}/api/v1/images/limits
              curl -H "X-API-Key: dev-key-free" -H "Prefer: wait=30" \\
                -F file=@docs/sample.jpg -F scale=2 -o upscaled.jpg {url}/api/v1/images/upscale
-  Metrics    http://localhost:{scrape_port}/metrics
+  Metrics    curl {url}/metrics
   Stop       Ctrl-C
 """
         )

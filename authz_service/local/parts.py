@@ -26,6 +26,9 @@ class Layout:
     public_port: int
     scrape_port: int
     app_port: int
+    authz_operations_port: int = 0
+    image_operations_port: int = 0
+    all_metrics_port: int = 0
     workers: int = 2
     environment: Mapping[str, str]
 
@@ -78,6 +81,8 @@ def authz(layout: Layout) -> Part:
             "AUTHZ_SCRAPE_HOST": LOOPBACK,
             "AUTHZ_SCRAPE_PORT": str(layout.scrape_port),
             "AUTHZ_UPSTREAM": f"{LOOPBACK}:{layout.app_port}",
+            "AUTHZ_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.authz_operations_port}",
+            "AUTHZ_PUBLIC_METRICS": f"{LOOPBACK}:{layout.all_metrics_port}",
             "REDIS_URL": f"unix://{layout.valkey_socket}",
         },
     )
@@ -94,7 +99,11 @@ def image_service(layout: Layout) -> Part:
         name="image_service",
         command=(sys.executable, "-m", "image_service", "serve"),
         ready=lambda: http_ok(layout.app_port, "/readyz"),
-        environment={**layout.environment, "IMAGE_LISTEN": f"{LOOPBACK}:{layout.app_port}"},
+        environment={
+            **layout.environment,
+            "IMAGE_LISTEN": f"{LOOPBACK}:{layout.app_port}",
+            "IMAGE_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.image_operations_port}",
+        },
         stop_timeout_s=35.0,
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from authz_service.errors import ConfigurationError, StackError
 from authz_service.local import parts
+from authz_service.local.all_metrics import all_metrics
 from authz_service.local.console import Console
 from authz_service.local.parts import Layout
 from authz_service.local.ports import claim
@@ -46,6 +47,7 @@ async def _start_and_watch(layout: Layout, running: AsyncExitStack, console: Con
     """Start the parts in order, then wait for the first one to die."""
     try:
         async with asyncio.TaskGroup() as tasks:
+            await running.enter_async_context(all_metrics(layout))
             for make in _ORDER:
                 part = await start(make(layout))
                 running.push_async_callback(part.stop)
@@ -53,7 +55,7 @@ async def _start_and_watch(layout: Layout, running: AsyncExitStack, console: Con
                 if part.stdout is not None:
                     tasks.create_task(_show(part.stdout, console))
                 await part.until_ready(_READY_TIMEOUT_S)
-            console.banner(port=layout.public_port, scrape_port=layout.scrape_port)
+            console.banner(port=layout.public_port)
     except* StackError as group:
         raise group.exceptions[0] from None
 
@@ -75,6 +77,13 @@ def _layout(policy_file: Path, environment: Mapping[str, str], folders: ExitStac
         public_port=_port(environment, "PORT", 8000, "Envoy's public door"),
         scrape_port=_port(environment, "AUTHZ_SCRAPE_PORT", 9901, "Envoy's metrics"),
         app_port=_port(environment, "AUTHZ_APP_PORT", 8080, "the image service"),
+        authz_operations_port=_port(
+            environment, "AUTHZ_OPERATIONS_PORT", 9102, "the sidecar's metrics"
+        ),
+        image_operations_port=_port(
+            environment, "IMAGE_OPERATIONS_PORT", 9103, "the image service's metrics"
+        ),
+        all_metrics_port=claim(0, purpose="all metrics together", setting=""),
         environment=environment,
     )
 

@@ -3,12 +3,17 @@
 from dataclasses import replace
 from typing import assert_never
 
-from authz_service.clock import Clock
+import structlog
+
+from authz_service.clock import Clock, stopwatch
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Charge, StoreFailure
 from authz_service.errors import StoreError
+from authz_service.observe.metrics import Metrics, StoreOutcome
 from authz_service.storage.base import CounterStore
 from authz_service.storage.breaker import Breaker
+
+_log = structlog.get_logger(__name__)
 
 
 class FailoverStore:
@@ -17,10 +22,13 @@ class FailoverStore:
     After repeated failures a circuit breaker keeps calls from waiting for a store that is gone.
     """
 
-    def __init__(self, shared: CounterStore, *, local: CounterStore, clock: Clock) -> None:
+    def __init__(
+        self, shared: CounterStore, *, local: CounterStore, clock: Clock, metrics: Metrics
+    ) -> None:
         self._shared = shared
         self._local = local
         self._clock = clock
+        self._metrics = metrics
         self._breaker = Breaker()
 
     @property
@@ -51,9 +59,11 @@ class FailoverStore:
             if on_failure is StoreFailure.DENY:
                 raise
         if on_failure is StoreFailure.ALLOW:
+            self._metrics.fallback_decided(Scope.UNCOUNTED)
             return Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
         if on_failure is StoreFailure.LOCAL:
             metered = await self._local.charge(subject, charges, once=once)
+            self._metrics.fallback_decided(Scope.LOCAL)
             return replace(metered, scope=Scope.LOCAL)
         assert_never(on_failure)
 
@@ -68,11 +78,25 @@ class FailoverStore:
         self, subject: str, charges: tuple[Charge, ...], once: str | None
     ) -> Metered:
         if not self._breaker.lets_through(self._clock.monotonic_ms()):
+            self._metrics.store_skipped()
             raise StoreError("the counter store keeps failing and is left alone for up to a second")
+        began = stopwatch()
         try:
             metered = await self._shared.charge(subject, charges, once=once)
-        except StoreError:
-            self._breaker.failed(self._clock.monotonic_ms())
+        except StoreError as error:
+            self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
+            self._failed(error)
             raise
+        self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
+        if self._breaker.is_open:
+            _log.info("the counter store answers again")
+            self._metrics.fallback(active=False)
         self._breaker.succeeded()
         return metered
+
+    def _failed(self, error: StoreError) -> None:
+        was_open = self._breaker.is_open
+        self._breaker.failed(self._clock.monotonic_ms())
+        if self._breaker.is_open and not was_open:
+            _log.error("the counter store keeps failing", error=str(error))
+            self._metrics.fallback(active=True)

@@ -1,7 +1,8 @@
 """The worker processes: started together, restarted one by one, stopped together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -12,24 +13,44 @@ from authz_service.supervise.restarts import MAX_DEATHS, WITHIN_MS, Restarts
 
 _log = structlog.get_logger(__name__)
 
+_START_TIMEOUT_S = 30.0
 _LOOK_INTERVAL_S = 1.0
 # A worker that answers no health check for so many looks hangs, and is worth no more waiting.
 _MAX_MISSED_LOOKS = 5
 
 
 class Workers:
-    """Keeps every worker running."""
+    """Keeps every worker running.
 
-    def __init__(self, make: Callable[[int], Part], *, count: int, clock: Clock) -> None:
+    `make` says how one is started, `answers` whether one is there at all, draining or not; `died`
+    is told the number and the process id of each that ended.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Part],
+        *,
+        count: int,
+        clock: Clock,
+        answers: Callable[[int], Awaitable[bool]],
+        died: Callable[[int, int], None],
+    ) -> None:
         self._make = make
+        self._answers = answers
         self._clock = clock
+        self._died = died
         self._restarts = Restarts()
         self._running: list[RunningPart | None] = [None] * count
+        self._answering: set[int] = set()
 
     @property
-    def running(self) -> dict[int, int]:
-        """The process id of each worker that has been started and not died since."""
-        return {index: part.pid for index, part in enumerate(self._running) if part is not None}
+    def serving(self) -> dict[int, int]:
+        """The process id of each worker that has begun to serve and has not ended since."""
+        return {
+            index: part.pid
+            for index, part in enumerate(self._running)
+            if part is not None and index in self._answering
+        }
 
     async def run(self) -> None:
         """Keep all workers running until cancelled.
@@ -55,6 +76,8 @@ class Workers:
             self._running[index] = part
             death = await self._death_of(part, index)
             self._running[index] = None
+            self._answering.discard(index)
+            self._died(index, part.pid)
             delay_ms = self._restarts.delay_ms(self._clock.monotonic_ms())
             if delay_ms is None:
                 raise StackError(
@@ -65,7 +88,7 @@ class Workers:
 
     async def _death_of(self, part: RunningPart, index: int) -> str:
         """Wait for the end of a worker, and bring it about when it hangs."""
-        looking = asyncio.create_task(self._kill_when_hung(part, index))
+        looking = asyncio.create_task(self._look_after(part, index))
         try:
             await part.fail_when_dead()
         except StackError as death:
@@ -74,10 +97,18 @@ class Workers:
             looking.cancel()
         return "it ended"
 
-    async def _kill_when_hung(self, part: RunningPart, index: int) -> None:
+    async def _look_after(self, part: RunningPart, index: int) -> None:
+        """Ask the worker now and then whether it is there; kill it when it hangs."""
+        with suppress(StackError):  # too slow a start is a hang, a death is seen elsewhere
+            await part.until_ready(_START_TIMEOUT_S)
+            self._answering.add(index)
+            await self._until_hung(index)
+        self._answering.discard(index)
+        _log.error("worker hangs", worker=index)
+        part.kill()
+
+    async def _until_hung(self, index: int) -> None:
         missed = 0
         while missed < _MAX_MISSED_LOOKS:
             await asyncio.sleep(_LOOK_INTERVAL_S)
-            missed = 0 if await self._make(index).ready() else missed + 1
-        _log.error("worker hangs", worker=index)
-        part.kill()
+            missed = 0 if await self._answers(index) else missed + 1

@@ -1,11 +1,13 @@
 """envoy.service.auth.v3 Check: decode, decide, encode."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import grpc
 import structlog
 
+from authz_service.clock import stopwatch
 from authz_service.engine import Engine
 from authz_service.wire.check_request import decode_check_request
 from authz_service.wire.check_response import encode_check_response
@@ -16,14 +18,21 @@ _LEAVING_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
 
+Decided = Callable[[Mapping[str, str], float], None]
+"""Told of each answer: its metadata, and how many seconds it took."""
+
 Context = grpc.aio.ServicerContext[CheckRequest, CheckResponse]
 
 
 class ExtAuthzServicer(AuthorizationServicer):
     """Answers Envoy's external authorization filter."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, *, decided: Decided = lambda _metadata, _seconds: None
+    ) -> None:
         self._engine = engine
+        self._decided = decided
+        self._stopwatch = stopwatch
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -34,6 +43,7 @@ class ExtAuthzServicer(AuthorizationServicer):
         A handler's exception would reach Envoy as gRPC UNKNOWN, whose meaning then hangs on
         Envoy's configuration. So every failure is answered on purpose, as 503.
         """
+        began = self._stopwatch()
         facts = decode_check_request(request)
         self._began()
         try:
@@ -43,6 +53,7 @@ class ExtAuthzServicer(AuthorizationServicer):
             answer = self._engine.failed(facts)
         finally:
             self._ended()
+        self._decided(answer.metadata, self._stopwatch() - began)
         return encode_check_response(answer)
 
     async def until_idle(self, timeout_s: float) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -66,19 +66,21 @@ class _Answer(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.WriteTransport) or len(self._readers) >= _MAX_READERS:
-            transport.close()
+        # A cast because uvloop's transports keep the interface without inheriting it.
+        writer = cast("asyncio.WriteTransport", transport)
+        if len(self._readers) >= _MAX_READERS:
+            writer.close()
             return
-        self._transport = transport
-        self._readers.add(transport)
+        self._transport = writer
+        self._readers.add(writer)
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(_DEADLINE_SECONDS, transport.abort)
+        self._deadline = loop.call_later(_DEADLINE_SECONDS, writer.abort)
         try:
-            transport.write(self._exposition())
+            writer.write(self._exposition())
         except Exception:  # noqa: BLE001 - whatever a collector does wrong
             # A collector's defect must not become the loop's; the reader sees an empty text.
             _log.exception("exposition failed")
-        transport.close()
+        writer.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:

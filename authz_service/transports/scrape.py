@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client.registry import Collector
 
 from authz_service.observe.envoy_stats import request_series, stats_filter
 from authz_service.observe.merge import MalformedExpositionError, Merger, render
@@ -50,6 +51,10 @@ class Scrape:
             registry=self._registry,
         )
         self._errors = {source: errors.labels(source) for source in (_WORKER, _ENVOY)}
+
+    def register(self, collector: Collector) -> None:
+        """Show the series of a part of this process too."""
+        self._registry.register(collector)
 
     async def __call__(self, accept: str) -> tuple[bytes, str]:
         """Everything, as text in a format that `accept` allows, and its content type."""

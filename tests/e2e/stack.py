@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from authz_service.local.console import LOCAL_KEYS
+from authz_service.local.ports import claim
 from tests.e2e.client import Client
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ DEFAULT_POLICY = ROOT / "image_service" / "policy.yaml"
 TIERS = ("free", "pro", "enterprise", "brief", "scarce")
 KEYS_PER_TIER = 60
 START_TIMEOUT_S = 60
+INNER_PORTS = ("AUTHZ_SCRAPE_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT")
 
 # A tier whose window passes while a test waits, and one whose day is short of requests.
 EXTRA_TIERS = {
@@ -46,6 +48,7 @@ class Stack:
 
     process: "subprocess.Popen[str]"
     run_dir: Path
+    ports: Mapping[str, int]
     output: list[str] = field(default_factory=list)
     _ready: threading.Event = field(default_factory=threading.Event)
     _numbers: dict[str, Iterator[int]] = field(default_factory=dict)
@@ -63,7 +66,17 @@ class Stack:
     @property
     def scrape(self) -> Client:
         """A client of Envoy's own port."""
-        return Client(self._port("Metrics"))
+        return Client(self.ports["AUTHZ_SCRAPE_PORT"])
+
+    @property
+    def operations(self) -> Client:
+        """A client of the sidecar's own port."""
+        return Client(self.ports["AUTHZ_OPERATIONS_PORT"])
+
+    @property
+    def image_operations(self) -> Client:
+        """A client of the image service's own port."""
+        return Client(self.ports["IMAGE_OPERATIONS_PORT"])
 
     def fresh_key(self, tier: str = "pro") -> str:
         """A key that no other test has used."""
@@ -136,14 +149,15 @@ def api_keys() -> str:
 
 def start(run_dir: Path, environment: Mapping[str, str]) -> Stack:
     """Start a stack; it may still fail to come up."""
+    ports = {name: claim(0, purpose="tests", setting=name) for name in INNER_PORTS}
     process = subprocess.Popen(
         [sys.executable, "-m", "authz_service", "local"],
         cwd=ROOT,
         env={
             **os.environ,
             "PORT": "0",
-            "AUTHZ_SCRAPE_PORT": "0",
             "AUTHZ_APP_PORT": "0",
+            **{name: str(port) for name, port in ports.items()},
             "AUTHZ_RUN_DIR": str(run_dir),
             **environment,
         },
@@ -151,7 +165,7 @@ def start(run_dir: Path, environment: Mapping[str, str]) -> Stack:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    return Stack(process, run_dir)
+    return Stack(process, run_dir, ports)
 
 
 @contextmanager

@@ -141,6 +141,8 @@ def test_a_missing_binary_is_one_clear_line(run_dir: Path) -> None:
             "PORT": "0",
             "AUTHZ_SCRAPE_PORT": "0",
             "AUTHZ_APP_PORT": "0",
+            "AUTHZ_OPERATIONS_PORT": "0",
+            "IMAGE_OPERATIONS_PORT": "0",
             "AUTHZ_RUN_DIR": str(run_dir),
         },
         capture_output=True,

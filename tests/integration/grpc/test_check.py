@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from authz_service.core.rules import Policy
 from authz_service.engine import Engine
+from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
@@ -239,7 +240,9 @@ async def test_a_bug_is_answered_with_503(  # noqa: PLR0917 - fixtures are passe
     def broken(_: bytes) -> NoReturn:
         raise RuntimeError("a bug")
 
-    counter = FailoverStore(MemoryStore(clock), local=MemoryStore(clock), clock=clock)
+    counter = FailoverStore(
+        MemoryStore(clock), local=MemoryStore(clock), clock=clock, metrics=Metrics()
+    )
     engine = Engine(
         policy=policy, find_key=broken, counter=counter, clock=clock, new_id=lambda: "d"
     )

@@ -82,9 +82,9 @@ def test_any_other_line_is_shown_as_it_is(line: bytes, text: str) -> None:
 def test_the_banner_can_be_pasted() -> None:
     """The banner names the address, every key with its tier, and the metrics."""
     stream = io.StringIO()
-    Console(stream).banner(port=8123, scrape_port=9123)
+    Console(stream).banner(port=8123)
     text = stream.getvalue()
     assert "http://localhost:8123/api/v1/images/limits" in text
-    assert "http://localhost:9123/metrics" in text
+    assert "http://localhost:8123/metrics" in text
     for key in LOCAL_KEYS:
         assert re.search(rf"{key['key']} +{key['tier']}\n", text)

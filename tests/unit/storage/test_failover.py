@@ -7,6 +7,7 @@ import pytest
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Charge, Rate, StoreFailure
 from authz_service.errors import StoreError
+from authz_service.observe.metrics import Metrics
 from authz_service.storage.breaker import FAILURES_TO_OPEN, PROBE_INTERVAL_MS
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
@@ -22,7 +23,9 @@ class Stack:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.shared = FaultyStore(MemoryStore(self.clock))
-        self.store = FailoverStore(self.shared, local=MemoryStore(self.clock), clock=self.clock)
+        self.store = FailoverStore(
+            self.shared, local=MemoryStore(self.clock), clock=self.clock, metrics=Metrics()
+        )
 
     async def charge(
         self, mode: StoreFailure = StoreFailure.LOCAL, *, once: str | None = None
@@ -85,7 +88,9 @@ async def test_a_local_store_that_is_full_raises() -> None:
     """When this process cannot count either, nobody is let through by accident."""
     clock = ManualClock()
     broken = FaultyStore(MemoryStore(clock), fault=Fault.FAILING)
-    store = FailoverStore(broken, local=MemoryStore(clock, max_counters=0), clock=clock)
+    store = FailoverStore(
+        broken, local=MemoryStore(clock, max_counters=0), clock=clock, metrics=Metrics()
+    )
     with pytest.raises(StoreError):
         await store.charge("key:a", TWO, StoreFailure.LOCAL)
 

@@ -1,0 +1,73 @@
+"""Whether Envoy has taken the configuration that was written for it, as it says itself."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
+from prometheus_client import Gauge
+from prometheus_client.registry import Collector
+
+_LOOK_SECONDS: Final = 0.5
+_STATISTICS: Final = r"(lds|cds|rds).*\.update_(rejected|success)$"
+
+_log = structlog.get_logger(__name__)
+
+
+class EnvoyUpdates:
+    """Watches Envoy's counters of accepted and rejected updates.
+
+    Envoy goes on with what it has when it rejects a file, so nobody else would notice. No Envoy,
+    or one that does not answer, says nothing: that is not ours to judge.
+    """
+
+    def __init__(self, admin: Path) -> None:
+        self._admin = admin
+        self._seen: dict[str, int] = {}
+        self._rejected = Gauge(
+            "authz_envoy_update_rejected",
+            "1 while Envoy refuses the configuration written last.",
+            registry=None,
+        )
+        self.is_rejecting = False
+
+    @property
+    def collector(self) -> Collector:
+        """The series to expose."""
+        return self._rejected
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                self._judge(await _update_counters(self._admin))
+            except (OSError, ClientError, ValueError):
+                self._seen = {}  # a new Envoy begins its counts anew
+
+    def _judge(self, counters: dict[str, int]) -> None:
+        before, self._seen = self._seen, counters
+        grown = {name for name, value in counters.items() if value > before.get(name, 0)}
+        if any(name.endswith("rejected") for name in grown):
+            if not self.is_rejecting:
+                _log.error("Envoy refuses its configuration and goes on with the one before")
+            self._set(rejecting=True)
+        elif any(name.endswith("success") for name in grown):
+            self._set(rejecting=False)
+
+    def _set(self, *, rejecting: bool) -> None:
+        self.is_rejecting = rejecting
+        self._rejected.set(rejecting)
+
+
+async def _update_counters(admin: Path) -> dict[str, int]:
+    async with (
+        ClientSession(
+            connector=UnixConnector(str(admin)), timeout=ClientTimeout(total=_LOOK_SECONDS)
+        ) as session,
+        session.get("http://envoy/stats", params={"filter": _STATISTICS}) as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    pairs = (line.partition(": ") for line in lines)
+    return {name: int(value) for name, _, value in pairs}
