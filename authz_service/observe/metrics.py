@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from authz_service.core.meter import Scope
 from authz_service.core.verdict import Reason
+from authz_service.observe.exposition import Encoder
 from authz_service.observe.merge import Rule
 
 _BUCKETS_SECONDS = (
@@ -21,7 +21,6 @@ _BUCKETS_SECONDS = (
     *(0.01, 0.025, 0.05, 0.1, 0.25),  # Envoy waits no longer for a check
 )
 _SLOW_SECONDS = 0.01
-_OPENMETRICS = "application/openmetrics-text"
 
 GAUGE_RULES: Final[Mapping[str, Rule]] = {
     # The worker that is furthest behind is the one to look at.
@@ -69,6 +68,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._encoder = Encoder()
         self._decisions = Counter(
             "authz_decisions_total",
             "Checks answered.",
@@ -143,8 +143,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything, in the OpenMetrics text format, exemplars included."""
-        encode, _ = choose_encoder(_OPENMETRICS)
-        return encode(self._registry)
+        return self._encoder.encode(self._registry.collect())
 
     def _decision_counter(self, route: str, reason: str, tier: str) -> Counter:
         decision = _DECISIONS.get(reason, Decision.DENY)

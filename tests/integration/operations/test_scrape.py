@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from authz_service.envoyconf.render import render
+from authz_service.observe.envoy_stats import stats_filter
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import GAUGE_RULES
 from authz_service.transports import scrape as scrape_module
@@ -21,7 +22,7 @@ from tests.integration.envoyconf.envoy_process import Envoy, local_settings, run
 from tests.integration.envoyconf.stub_upstream import StubUpstream, policy_for
 
 _WORKER = """
-import asyncio, sys
+import asyncio, sys, uvloop
 from pathlib import Path
 from authz_service.observe.metrics import Metrics
 from authz_service.transports.metrics_socket import MetricsSocket
@@ -36,7 +37,7 @@ async def main(path, decisions):
     print("ready", flush=True)
     await asyncio.Event().wait()
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+uvloop.run(main(sys.argv[1], int(sys.argv[2])))
 """
 _DECIDED = "authz_decisions_total"
 _NO_ENVOY = Path("/nonexistent/admin.sock")
@@ -193,6 +194,15 @@ async def test_envoys_requests_have_our_names(envoy: Envoy, workers: dict[str, P
     assert errors(text) == {"worker": 0, "envoy": 0}
     assert b'imagen_http_requests_total{endpoint="/readyz",method="GET",status_code="' in text
     assert b"\nenvoy_" not in text
+    # A full list is a hundred times as long: Envoy is asked for these alone.
+    asked = await scrape_module._envoy_stats(
+        Path(envoy.settings.admin_socket), stats_filter("imagen")
+    )
+    assert {line.split("{")[0][:26] for line in asked.splitlines() if line[:1] != "#"} <= {
+        "envoy_imagen_http_requests",
+        "envoy_imagen_http_request_",
+        "",
+    }
     assert values(text)[_DECIDED] == 8
     async with asyncio.timeout(10):
         while "imagen_http_request_duration_seconds_bucket" not in values(text):

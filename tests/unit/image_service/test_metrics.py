@@ -1,7 +1,9 @@
 """The service's series: names and labels of the API document."""
 
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -74,6 +76,15 @@ def test_both_formats_are_spoken() -> None:
     text, content_type = Metrics().render("text/html")
     assert content_type.startswith("text/plain; version=0.0.4")
     assert b"_created{" not in text
+
+
+def test_every_series_is_documented() -> None:
+    """Under the name that a query uses."""
+    text, _ = Metrics().render("")
+    guide = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    names = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")}
+    documented = set(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE))
+    assert {name for name in documented if name.startswith("imagen_")} == names
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")

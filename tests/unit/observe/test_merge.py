@@ -117,6 +117,14 @@ def test_a_text_that_cannot_be_read_changes_nothing(text: bytes) -> None:
     assert values(merger)["a_total"] == 2
 
 
+def test_families_are_in_order_of_name() -> None:
+    """One scrape looks like the next, whoever came first."""
+    merger = Merger({})
+    merger.update("a", exposition("# TYPE z gauge", "z 1", "# TYPE b gauge", "b 1"))
+    merger.update("b", counting(1))
+    assert [family.name for family in merger.families()] == ["a", "b", "z"]
+
+
 def test_a_worker_that_contradicts_on_type_is_left_out() -> None:
     """The rest is shown, each name once."""
     merger = Merger({})

@@ -1,8 +1,10 @@
 """The sidecar's own series: names, labels, what each event adds."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -17,6 +19,7 @@ from authz_service.core.verdict import Reason
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import GAUGE_RULES, Metrics, StoreOutcome
 
+_GUIDE: Final = Path(__file__).parents[3] / "docs" / "metrics.md"
 _PASSED: Final = {"route": "read", "reason": "ok", "tier": "free", "decision_id": "a-1"}
 
 
@@ -159,6 +162,16 @@ def test_every_rule_is_of_a_gauge_that_exists() -> None:
     for name in GAUGE_RULES:
         assert types[name] == "gauge"
         assert texts[name].endswith("the least over workers.")
+
+
+def test_every_series_is_documented() -> None:
+    """Under the name that a query uses."""
+    merger = Merger(GAUGE_RULES)
+    merger.update("a", Metrics().exposition())
+    suffixes = {"counter": "_total", "info": "_info"}
+    names = {it.name + suffixes.get(it.type, "") for it in merger.families()}
+    documented = set(re.findall(r"^\| `(\w+)` \|", _GUIDE.read_text(), re.MULTILINE))
+    assert {name for name in documented if name.startswith("authz_")} >= names
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
