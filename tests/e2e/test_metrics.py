@@ -1,0 +1,171 @@
+"""What Prometheus scrapes is what clients saw."""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.client import HOST, MULTIPART, Client
+from tests.e2e.conftest import encoded
+from tests.e2e.stack import Stack, running
+
+LIMITS = "/api/v1/images/limits"
+UPSCALE = "/api/v1/images/upscale"
+JOB = "/api/v1/jobs/{job_id}"
+
+Labels = frozenset[tuple[str, str]]
+Series = Mapping[tuple[str, Labels], float]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack of its own, so that every count is of this module's requests."""
+    with running() as started:
+        yield started
+
+
+def scraped(client: Client) -> Series:
+    """Every sample of one scrape."""
+    text = client.get("/metrics").body.decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    """One sample; 0 if there is none."""
+    return series.get((name, frozenset(labels.items())), 0.0)
+
+
+def mixed_traffic(stack: Stack) -> Counter[tuple[str, str, str]]:
+    """Every kind of answer a client can get, counted as the client sees it."""
+    client, seen = stack.client, Counter[tuple[str, str, str]]()
+    free, pro, brief = stack.fresh_key("free"), stack.fresh_key("pro"), stack.fresh_key("brief")
+
+    def sent(method: str, endpoint: str, status: int) -> None:
+        seen[method, endpoint, str(status)] += 1
+
+    for _ in range(12):  # ten pass, two are over the limit
+        sent("GET", LIMITS, client.get(LIMITS, [("X-API-Key", free)]).status)
+    for _ in range(3):
+        sent("GET", LIMITS, client.get(LIMITS, [("X-API-Key", "unknown-key")]).status)
+    for _ in range(2):
+        sent("PUT", LIMITS, client.send("PUT", LIMITS).status)
+    for path in ("/nowhere", "/nowhere/else"):
+        sent("GET", "other", client.get(path).status)
+    sent("GET", "other", client.get("/api%2fv1").status)
+    for body in (encoded("JPEG"), b"no image"):
+        sent("POST", UPSCALE, client.upload(pro, body, headers=[("Prefer", "wait=30")]).status)
+    sent("POST", UPSCALE, client.upload(brief, bytes(200_000)).status)
+    sent("GET", JOB, client.get("/api/v1/jobs/unknown", [("X-API-Key", pro)]).status)
+    sent("GET", "/healthz", client.get("/healthz").status)
+    for _ in range(2):
+        abort_an_upload(client, pro)
+        sent("POST", UPSCALE, 499)
+    return seen
+
+
+def abort_an_upload(client: Client, key: str) -> None:
+    """Send half a body and hang up once Envoy and the application have begun with it."""
+    with socket.create_connection((HOST, client.port), timeout=5) as connection:
+        head = (
+            f"POST {UPSCALE} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n"
+            f"Content-Type: {MULTIPART}\r\nContent-Length: 100000\r\n\r\n"
+        )
+        connection.sendall(head.encode() + bytes(5_000))
+        time.sleep(0.3)
+
+
+def test_every_request_is_counted_once_as_the_client_saw_it(stack: Stack) -> None:
+    """Passes, denials, Envoy's own errors and aborts: totals, durations, none in progress."""
+    seen = mixed_traffic(stack)
+
+    series = settled(stack, sum(seen.values()))
+
+    counted = {
+        (labels["method"], labels["endpoint"], labels["status_code"]): int(found)
+        for (name, items), found in series.items()
+        if name == "imagen_http_requests_total" and found
+        for labels in [dict(items)]
+        if labels["endpoint"] != "/metrics"
+    }
+    assert counted == dict(seen)
+    for method, endpoint in {(method, endpoint) for method, endpoint, _ in seen}:
+        labels = {"method": method, "endpoint": endpoint}
+        requests = sum(n for (m, e, _), n in seen.items() if (m, e) == (method, endpoint))
+        durations = value(series, "imagen_http_request_duration_seconds_count", **labels)
+        assert durations == requests, labels
+        assert value(series, "imagen_http_requests_in_progress", **labels) == 0
+
+
+def test_decisions_are_counted_over_all_workers(stack: Stack) -> None:
+    """Whichever worker decided, and after one of them has died, no decision is missing."""
+    key = stack.fresh_key("pro")
+    labels = {"route": "limits", "decision": "allow", "reason": "ok", "tier": "pro"}
+    before = value(scraped(stack.operations), "authz_decisions_total", **labels)
+
+    for _ in range(20):
+        assert stack.client.get(LIMITS, [("X-API-Key", key)]).status == 200
+
+    after = value(scraped(stack.operations), "authz_decisions_total", **labels)
+    assert after - before == 20
+
+
+def test_the_image_service_counts_its_jobs(stack: Stack) -> None:
+    """Created, completed, and the size of what was uploaded, on its own port."""
+    before = scraped(stack.image_operations)
+    image = encoded("PNG")
+
+    done = stack.client.upload(stack.fresh_key(), image, headers=[("Prefer", "wait=30")])
+
+    assert done.status == 200
+    after = scraped(stack.image_operations)
+
+    def grown(name: str, **labels: str) -> float:
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    assert grown("imagen_jobs_created_total", job_type="upscale") == 1
+    assert grown("imagen_jobs_completed_total", job_type="upscale", status="success") == 1
+    assert grown("imagen_upload_file_size_bytes_sum", job_type="upscale") == len(image)
+    assert value(after, "imagen_queue_depth", queue_name="upscale-jobs") == 0
+
+
+def test_the_public_port_of_the_local_stack_shows_everything(stack: Stack) -> None:
+    """One curl for a person: the sidecar's, the image service's and Envoy's series."""
+    stack.client.get("/healthz")
+    names = {name for name, _ in scraped(stack.client)}
+
+    assert {"imagen_http_requests_total", "authz_decisions_total"} <= names
+    assert {"imagen_queue_depth", "envoy_server_live"} <= names
+
+
+def test_the_operators_port_answers_three_questions(stack: Stack) -> None:
+    """Metrics, health and readiness with details; nothing else."""
+    ready = stack.operations.get("/readyz")
+
+    assert ready.status == 200
+    assert ready.json()["status"] == "ready"
+    assert ready.json()["details"]["workers"] == {"serving": 2, "of": 2}
+    assert stack.operations.get("/healthz").json() == {"status": "ok"}
+    assert stack.operations.get("/").status == 404
+
+
+def settled(stack: Stack, requests: int) -> Series:
+    """A scrape that has seen all of them: Envoy's histograms follow within a second."""
+    for _ in range(100):
+        series = scraped(stack.operations)
+        counted = sum(
+            found
+            for (name, labels), found in series.items()
+            if name == "imagen_http_request_duration_seconds_count"
+            and ("endpoint", "/metrics") not in labels
+        )
+        if counted >= requests:
+            break
+        time.sleep(0.1)
+    return series
