@@ -61,11 +61,12 @@ def _grpc_service() -> Object:
         "envoy_grpc": {"cluster_name": AUTHZ_CLUSTER},
         "timeout": duration(CHECK_TIMEOUT_MS),  # "0s" would mean for ever
         "retry_policy": {
-            # Only what certainly never reached a worker: a second check is a second charge.
-            "retry_on": "connect-failure,refused-stream",
+            # Also when a worker died over a check that it may have charged: the second check has
+            # the same stream id, under which nothing is charged twice.
+            "retry_on": "connect-failure,refused-stream,reset,unavailable",
             "num_retries": 3,
-            # Envoy takes max_interval for the time limit of one try. A shorter one sends a slow
-            # check again and again, and each of them is charged.
+            # Envoy takes max_interval for the time limit of one try. A shorter one would send a
+            # slow check again and again, to workers that have enough to do.
             "retry_back_off": {
                 "base_interval": duration(5),
                 "max_interval": duration(CHECK_TIMEOUT_MS),
@@ -76,6 +77,8 @@ def _grpc_service() -> Object:
                     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
                 )
             ],
-            "host_selection_retry_max_attempts": 3,
+            # The dead worker has the fewest checks in flight and is drawn three times in four while
+            # there are two: after 20 draws it is not drawn once more but once in 400 retries.
+            "host_selection_retry_max_attempts": 20,
         },
     }

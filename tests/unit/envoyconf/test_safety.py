@@ -61,7 +61,17 @@ def test_one_try_of_a_check_may_take_all_its_time() -> None:
     service = _filter("envoy.filters.http.ext_authz")["grpc_service"]
     assert service["timeout"] == "0.250s"
     assert service["retry_policy"]["retry_back_off"]["max_interval"] == service["timeout"]
-    assert service["retry_policy"]["retry_on"] == "connect-failure,refused-stream"
+
+
+def test_a_check_is_sent_again_to_another_worker_when_the_first_one_dies() -> None:
+    """Whatever a dying worker does to its checks is a reason; a late or wrong answer is none."""
+    policy = _filter("envoy.filters.http.ext_authz")["grpc_service"]["retry_policy"]
+    assert policy["retry_on"] == "connect-failure,refused-stream,reset,unavailable"
+    assert [it["name"] for it in policy["retry_host_predicate"]] == [
+        "envoy.retry_host_predicates.previous_hosts"
+    ]
+    assert policy["num_retries"] == 3
+    assert policy["host_selection_retry_max_attempts"] == 20  # fewer find the dead one again
 
 
 def test_a_failed_check_never_passes() -> None:
