@@ -22,6 +22,8 @@ def command(
         *("--log-level", "warning"),
         # The body limit logs the whole path of a refused upload as an error: query and all.
         *("--component-log-level", "http:critical"),
+        # Without this a misspelt field in a followed file is dropped, and what it said with it.
+        "--reject-unknown-dynamic-fields",
         # A new Envoy is a new process here; without this a second one on a machine needs an id.
         "--disable-hot-restart",
     ]

@@ -10,6 +10,8 @@ from prometheus_client import Gauge
 from prometheus_client.registry import Collector
 
 _LOOK_SECONDS: Final = 0.5
+_REJECTED: Final = "update_rejected"
+_SUCCESS: Final = "update_success"
 _STATISTICS: Final = r"(lds|cds|rds).*\.update_(rejected|success)$"
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +32,12 @@ class EnvoyUpdates:
             "1 while Envoy refuses the configuration written last.",
             registry=None,
         )
-        self.is_rejecting = False
+        self._rejecting: set[str] = set()
+
+    @property
+    def is_rejecting(self) -> bool:
+        """Whether what Envoy uses is not what was written last."""
+        return bool(self._rejecting)
 
     @property
     def collector(self) -> Collector:
@@ -49,16 +56,17 @@ class EnvoyUpdates:
     def _judge(self, counters: dict[str, int]) -> None:
         before, self._seen = self._seen, counters
         grown = {name for name, value in counters.items() if value > before.get(name, 0)}
-        if any(name.endswith("rejected") for name in grown):
-            if not self.is_rejecting:
-                _log.error("Envoy refuses its configuration and goes on with the one before")
-            self._set(rejecting=True)
-        elif any(name.endswith("success") for name in grown):
-            self._set(rejecting=False)
+        was_rejecting = self.is_rejecting
+        # Each kind of file by itself: a good listener says nothing of the routes beside it.
+        self._rejecting -= _kinds(grown, _SUCCESS)
+        self._rejecting |= _kinds(grown, _REJECTED)
+        self._rejected.set(self.is_rejecting)
+        if self.is_rejecting and not was_rejecting:
+            _log.error("Envoy refuses its configuration and goes on with the one before")
 
-    def _set(self, *, rejecting: bool) -> None:
-        self.is_rejecting = rejecting
-        self._rejected.set(rejecting)
+
+def _kinds(counters: set[str], outcome: str) -> set[str]:
+    return {name.removesuffix(f".{outcome}") for name in counters if name.endswith(f".{outcome}")}
 
 
 async def _update_counters(admin: Path) -> dict[str, int]:
