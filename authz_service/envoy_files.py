@@ -8,10 +8,12 @@ from authz_service.envoyconf.render import render, write
 from authz_service.errors import ListenError
 from authz_service.settings import Settings
 
+ADMIN_SOCKET = "envoy-admin.sock"
+
 
 def admin_socket(settings: Settings) -> Path:
     """Where Envoy's admin interface listens, for our user alone."""
-    return settings.run_dir / "envoy-admin.sock"
+    return settings.run_dir / ADMIN_SOCKET
 
 
 def write_envoy_files(policy: Policy, settings: Settings, folder: Path) -> list[Path]:

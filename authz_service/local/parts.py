@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from authz_service.envoy_files import ADMIN_SOCKET
 from authz_service.envoyconf.command import command as envoy_command
 from authz_service.envoyconf.model import BOOTSTRAP_FILE
 from authz_service.local import binaries
 from authz_service.local.console import LOCAL_KEYS
+from authz_service.local.envoy_drain import drain_envoy
 from authz_service.local.ports import LOOPBACK
 from authz_service.local.probes import http_ok, valkey_ok
 from authz_service.supervise.process import Part
 from authz_service.transports.probe import is_serving
+
+_DRAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,11 @@ class Layout:
     def valkey_socket(self) -> Path:
         """Where the counters live."""
         return self.run_dir / "valkey.sock"
+
+    @property
+    def envoy_admin(self) -> Path:
+        """Where Envoy is told things."""
+        return self.run_dir / ADMIN_SOCKET
 
     @property
     def authz_sockets(self) -> list[Path]:
@@ -117,4 +126,5 @@ def envoy(layout: Layout) -> Part:
         ready=lambda: http_ok(layout.scrape_port, "/ready"),
         environment=layout.environment,
         stdout=PIPE,
+        before_stop=lambda: drain_envoy(layout.envoy_admin, timeout_s=_DRAIN_SECONDS),
     )

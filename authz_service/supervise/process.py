@@ -25,6 +25,7 @@ class Part:
     environment: Mapping[str, str]
     stdout: int | None = None
     stop_timeout_s: float = 5.0
+    before_stop: Callable[[], Awaitable[None]] | None = None
 
 
 class RunningPart:
@@ -73,6 +74,8 @@ class RunningPart:
 
     async def stop(self) -> None:
         """Ask the process to end, and insist after its time to stop."""
+        if self._part.before_stop is not None and self._process.returncode is None:
+            await self._part.before_stop()
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
             try:
