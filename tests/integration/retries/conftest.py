@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,11 +38,20 @@ class Stack:
 
     envoy: Envoy
     relay: Relay
+    store: Server
     workers: list["subprocess.Popen[bytes]"]
 
     def ask(self) -> Answer:
         """Send a request that costs one."""
         return self.envoy.public.send("GET", "/api/v1/images/limits", ("x-api-key", KEY))
+
+    def charged(self) -> int:
+        """Read from the store what all requests so far were charged."""
+        [key] = self.store.admin.keys("authz:*:quota:per-day")
+        value = self.store.admin.get(key)
+        assert isinstance(value, bytes)
+        _since, count = struct.unpack("<qq", value)
+        return int(count)
 
     def wait_until_all_work(self) -> None:
         """Ask until each worker has charged, and so has its connection to the store."""
@@ -55,13 +65,14 @@ def stack(kind: GrpcServer) -> Iterator[Stack]:
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, folder)
         settings = _settings(folder)
-        upstream, relay = _servers(folder, cleanup)
+        store = cleanup.enter_context(Server(VALKEY))
+        upstream, relay = _servers(store, folder, cleanup)
         workers = [_worker(index, folder, kind) for index in range(WORKERS)]
         relay.workers += workers
         for worker in workers:
             cleanup.callback(_end, worker)
         envoy = cleanup.enter_context(running(render(policy_for(upstream), settings), settings))
-        stack = Stack(envoy, relay, workers)
+        stack = Stack(envoy, relay, store, workers)
         stack.wait_until_all_work()
         yield stack
 
@@ -71,8 +82,7 @@ def _settings(folder: Path) -> EnvoySettings:
     return replace(local_settings(folder), authz_sockets=sockets)
 
 
-def _servers(folder: Path, cleanup: ExitStack) -> tuple[StubUpstream, Relay]:
-    store = cleanup.enter_context(Server(VALKEY))
+def _servers(store: Server, folder: Path, cleanup: ExitStack) -> tuple[StubUpstream, Relay]:
     relay = Relay(store.socket, [folder / f"store-{index}.sock" for index in range(WORKERS)])
     upstream = StubUpstream()
     for server in (relay, upstream):
