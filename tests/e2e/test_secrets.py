@@ -68,8 +68,9 @@ def test_no_written_file_shows_a_secret(stack: Stack) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_no_process_argument_shows_a_secret() -> None:
+def test_no_process_argument_shows_a_secret(stack: Stack) -> None:
     """Arguments show in process lists, so secrets travel in the environment."""
+    assert stack.process.poll() is None
     shown = [
         arguments
         for folder in Path("/proc").iterdir()
