@@ -130,11 +130,16 @@ def test_what_a_dead_worker_counted_is_kept(stack: Stack) -> None:
     victim = worker_pids(stack)[0]
 
     os.kill(victim, signal.SIGKILL)
-    while victim in worker_pids(stack) or len(worker_pids(stack)) < 2:
+    while victim in worker_pids(stack) or len(worker_pids(stack)) < 2 or serving(stack) < 2:
         time.sleep(0.05)
 
     after = value(scraped(stack.operations), "authz_decisions_total", **ALLOWED)
     assert after == before > 0
+
+
+def serving(stack: Stack) -> int:
+    """How many workers serve, as readiness tells it."""
+    return int(stack.operations.get("/readyz").json()["details"]["workers"]["serving"])
 
 
 def worker_pids(stack: Stack) -> list[int]:
