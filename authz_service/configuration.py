@@ -1,14 +1,14 @@
 """What the files say: policy and keys together, loaded as one and followed as they change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from authz_service.core.rules import Policy
-from authz_service.errors import ConfigurationError
+from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
@@ -25,6 +25,7 @@ class Configuration:
 
     policy: Policy
     keys: KeyIndex
+    read_from: "Files"
 
 
 def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Configuration:
@@ -33,6 +34,8 @@ def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Co
     Raises:
         ConfigurationError: with every problem of both.
     """
+    # Before they are read: what changes meanwhile then differs at the next look.
+    read_from = _files(settings, environment)
     problems: list[str] = []
     policy = keys = None
     try:
@@ -45,7 +48,7 @@ def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Co
         problems += error.problems
     if policy is None or keys is None:
         raise ConfigurationError(problems)
-    return Configuration(policy=policy, keys=keys)
+    return Configuration(policy=policy, keys=keys, read_from=read_from)
 
 
 def _key_sources(settings: Settings) -> list[Source]:
@@ -89,54 +92,58 @@ class ConfigurationWatch:
         self._environment = environment
         self._adopt = adopt
         self._refused = refused
-        self._files = _files(settings, environment)
-        self._in_force = self._look()
+        self._last_read = current.read_from
         self.status = FileStatus(current.policy.digest)
 
     async def run(self) -> None:
         """Follow the files until cancelled."""
-        before = self._in_force
+        before = self._last_read
         while True:
             await asyncio.sleep(_LOOK_INTERVAL_S)
-            now = self._look()
+            now = _look(self._last_read)
             # A file that is still being written differs at every look.
-            if now == before != self._in_force:
+            if now == before != self._last_read:
                 await self._load()
-                now = self._in_force
+                now = self._last_read
             before = now
-
-    def _look(self) -> "_Look":
-        return tuple(_seen(file) for file in self._files)
 
     async def _load(self) -> None:
         # In threads: reading and compiling take longer than a check may wait.
-        self._files = await asyncio.to_thread(_files, self._settings, self._environment)
-        self._in_force = self._look()
+        self._last_read = await asyncio.to_thread(_files, self._settings, self._environment)
         try:
             loaded = await asyncio.to_thread(load_configuration, self._settings, self._environment)
+            await self._adopt(loaded)
         except ConfigurationError as error:
-            self.status.problems = error.problems
-            self._refused()
-            _log.error("configuration refused, the last good one stays", problems=error.problems)
-            return
-        await self._adopt(loaded)
-        self.status = FileStatus(loaded.policy.digest)
-        _log.info("configuration in force", policy=loaded.policy.digest, keys=len(loaded.keys))
+            self._refuse(error.problems)
+        except ListenError as error:
+            self._refuse((str(error),))
+        else:
+            self.status = FileStatus(loaded.policy.digest)
+            _log.info("configuration in force", policy=loaded.policy.digest, keys=len(loaded.keys))
+
+    def _refuse(self, problems: tuple[str, ...]) -> None:
+        self.status.problems = problems
+        self._refused()
+        _log.error("configuration refused, the last good one stays", problems=problems)
 
 
-def _files(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
+Files = Mapping[Path, tuple[int, int, int] | None]
+"""Each file, and what tells one state of it from another; None for one that cannot be read."""
+
+
+def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
     keys = () if settings.keys_file is None else (settings.keys_file,)
-    return (*policy_files(settings.policy_file, environment), *keys)
+    return _look((*policy_files(settings.policy_file, environment), *keys))
 
 
-_Seen = tuple[str, int, int, int] | tuple[str]
-_Look = tuple[_Seen, ...]
+def _look(files: Iterable[Path]) -> Files:
+    return {file: _seen(file) for file in files}
 
 
-def _seen(file: Path) -> _Seen:
-    """What tells one state of a file from another: which file it is, how long, and since when."""
+def _seen(file: Path) -> tuple[int, int, int] | None:
+    """Which file it is, how long, and since when."""
     try:
         found = file.stat()
-    except OSError:
-        return (str(file),)
-    return (str(file), found.st_ino, found.st_size, found.st_mtime_ns)
+    except (OSError, ValueError):  # missing, or a fragment's name that no file can have
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)

@@ -42,6 +42,11 @@ class RunningPart:
         """What the part prints, where it was asked for."""
         return self._process.stdout
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended, negative for a signal; None while it runs."""
+        return self._process.returncode
+
     async def fail_when_dead(self) -> None:
         """Wait for the end of the process.
 

@@ -17,6 +17,9 @@ _START_TIMEOUT_S = 30.0
 _LOOK_INTERVAL_S = 1.0
 # A worker that answers no health check for so many looks hangs, and is worth no more waiting.
 _MAX_MISSED_LOOKS = 5
+# How a worker ends that finds its files wrong, and when it may look at them again.
+_CONFIGURATION_REFUSED = 2
+_CONFIGURATION_RETRY_MS = 3_000
 
 
 class Workers:
@@ -42,6 +45,7 @@ class Workers:
         self._restarts = Restarts()
         self._running: list[RunningPart | None] = [None] * count
         self._answering: set[int] = set()
+        self._has_served = False
 
     @property
     def serving(self) -> dict[int, int]:
@@ -78,13 +82,27 @@ class Workers:
             self._running[index] = None
             self._answering.discard(index)
             self._died(index, part.pid)
-            delay_ms = self._restarts.delay_ms(self._clock.monotonic_ms())
-            if delay_ms is None:
-                raise StackError(
-                    f"{MAX_DEATHS} workers died within {WITHIN_MS // 1000} s, the last one: {death}"
-                )
+            delay_ms = self._delay_ms(part, death)
             _log.error("worker died", worker=index, death=death, restart_in_ms=delay_ms)
             await asyncio.sleep(delay_ms / 1000)
+
+    def _delay_ms(self, part: RunningPart, death: str) -> int:
+        """How long a dead worker stays dead.
+
+        Files that were good once and are wrong now must not end those workers that serve by the
+        last good ones: a worker that cannot read them waits for better ones, however long.
+
+        Raises:
+            StackError: too many have died.
+        """
+        if self._has_served and part.exit_code == _CONFIGURATION_REFUSED:
+            return _CONFIGURATION_RETRY_MS
+        delay_ms = self._restarts.delay_ms(self._clock.monotonic_ms())
+        if delay_ms is None:
+            raise StackError(
+                f"{MAX_DEATHS} workers died within {WITHIN_MS // 1000} s, the last one: {death}"
+            )
+        return delay_ms
 
     async def _death_of(self, part: RunningPart, index: int) -> str:
         """Wait for the end of a worker, and bring it about when it hangs."""
@@ -102,6 +120,7 @@ class Workers:
         with suppress(StackError):  # too slow a start is a hang, a death is seen elsewhere
             await part.until_ready(_START_TIMEOUT_S)
             self._answering.add(index)
+            self._has_served = True
             await self._until_hung(index)
         self._answering.discard(index)
         _log.error("worker hangs", worker=index)
@@ -110,5 +129,6 @@ class Workers:
     async def _until_hung(self, index: int) -> None:
         missed = 0
         while missed < _MAX_MISSED_LOOKS:
-            await asyncio.sleep(_LOOK_INTERVAL_S)
-            missed = 0 if await self._answers(index) else missed + 1
+            # Side by side: the time an answer may take is not added to the interval.
+            answers, _ = await asyncio.gather(self._answers(index), asyncio.sleep(_LOOK_INTERVAL_S))
+            missed = 0 if answers else missed + 1

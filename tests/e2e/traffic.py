@@ -1,0 +1,76 @@
+"""Steady traffic that goes on while a test breaks things, and what became of every request."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from typing import Final
+
+from tests.e2e.client import HOST
+
+_PAUSE_S: Final = 0.004
+_TIMEOUT_S: Final = 10
+_JOIN_S: Final = 20
+
+Outcomes = Counter[str]
+"""How often each outcome occurred: a status, or the name of the error that came in its place."""
+
+
+class Traffic:
+    """A few clients with a kept connection each, one request after the other.
+
+    A connection that the server announced to close is opened anew, as every client does; one that
+    ends without notice is an outcome.
+    """
+
+    def __init__(
+        self, port: int, *, path: str, headers: Mapping[str, str], threads: int = 4
+    ) -> None:
+        self.outcomes: Outcomes = Counter()
+        self._port, self._path, self._headers = port, path, dict(headers)
+        self._ends = threading.Event()
+        self._counting = threading.Lock()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def start(self) -> None:
+        """Send the first requests."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Finish the requests under way and send no more."""
+        self._ends.set()
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        connection = HTTPConnection(HOST, self._port, timeout=_TIMEOUT_S)
+        while not self._ends.wait(_PAUSE_S):
+            outcome = self._ask(connection)
+            with self._counting:
+                self.outcomes[outcome] += 1
+        connection.close()
+
+    def _ask(self, connection: HTTPConnection) -> str:
+        try:
+            connection.request("GET", self._path, headers=self._headers)
+            response = connection.getresponse()
+            response.read()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            return type(error).__name__
+        return str(response.status)
+
+
+@contextmanager
+def traffic(
+    port: int, *, path: str, headers: Mapping[str, str], threads: int = 4
+) -> Iterator[Traffic]:
+    """Traffic for as long as the context lasts; count the outcomes after it."""
+    flowing = Traffic(port, path=path, headers=headers, threads=threads)
+    flowing.start()
+    try:
+        yield flowing
+    finally:
+        flowing.stop()
