@@ -1,0 +1,140 @@
+"""`authz_service serve` as its own process, with a store and no Envoy in front."""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from authz_service.wire.services import (
+    AUTHORIZATION_SERVICE,
+    CheckRequest,
+    CheckResponse,
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthStub,
+)
+from tests.conformance.storage.server import VALKEY, Server
+from tests.e2e.client import Client
+from tests.e2e.processes import eventually
+
+ROOT = Path(__file__).parents[3]
+WORKERS = 2
+KEY = "key-of-the-supervised"
+
+
+@dataclass
+class Service:
+    """A service that was started, and where it is to be asked."""
+
+    process: "subprocess.Popen[str]"
+    run_dir: Path
+    operations: Client
+
+    def socket(self, index: int) -> Path:
+        """Where a worker listens."""
+        return self.run_dir / f"authz-{index}.sock"
+
+    def wait_until_ready(self) -> None:
+        """Wait until each worker serves."""
+        eventually(lambda: all(self.health(index) == "SERVING" for index in range(WORKERS)))
+
+    def health(self, index: int) -> str | None:
+        """What a worker says of itself; None if it is not there."""
+        question = HealthCheckRequest(service=AUTHORIZATION_SERVICE)
+        with grpc.insecure_channel(f"unix:{self.socket(index)}") as channel:
+            try:
+                answer = HealthStub(channel).Check(question, timeout=1)  # type: ignore[no-untyped-call]
+            except grpc.RpcError:
+                return None
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def check(self, index: int) -> bool:
+        """Whether a worker lets a good request pass."""
+        with grpc.insecure_channel(f"unix:{self.socket(index)}") as channel:
+            ask = channel.unary_unary(
+                f"/{AUTHORIZATION_SERVICE}/Check",
+                request_serializer=CheckRequest.SerializeToString,
+                response_deserializer=CheckResponse.FromString,
+            )
+            answer: CheckResponse = ask(good_request(), timeout=5)
+        return answer.status.code == 0
+
+    def wait(self) -> tuple[int, list[str]]:
+        """Wait for the end; the exit code and all that was printed."""
+        output, _ = self.process.communicate(timeout=40)
+        return self.process.returncode, output.splitlines()
+
+
+def good_request() -> CheckRequest:
+    """What Envoy asks for a request with a good key."""
+    request = CheckRequest()
+    request.attributes.context_extensions["route"] = "limits"
+    http = request.attributes.request.http
+    http.method, http.path = "GET", "/api/v1/images/limits"
+    http.header_map.headers.add(key="x-api-key", raw_value=KEY.encode())
+    return request
+
+
+Start = Callable[[str], Service]
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    """A short path: a Unix socket's holds 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="serve-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(run_dir: Path) -> Iterator[Start]:
+    """Start a service that drains for so many seconds."""
+    with ExitStack() as cleanup:
+        store = cleanup.enter_context(Server(VALKEY))
+
+        def begin(drain_seconds: str) -> Service:
+            service = _service(run_dir, store.url, drain_seconds)
+            cleanup.callback(_end, service.process)
+            return service
+
+        yield begin
+
+
+def _service(run_dir: Path, store_url: str, drain_seconds: str) -> Service:
+    port = _free_port()
+    environment = {
+        "AUTHZ_POLICY_FILE": str(ROOT / "image_service" / "policy.yaml"),
+        "AUTHZ_RUN_DIR": str(run_dir),
+        "AUTHZ_WORKERS": str(WORKERS),
+        "AUTHZ_DRAIN_SECONDS": drain_seconds,
+        "AUTHZ_OPERATIONS_LISTEN": f"127.0.0.1:{port}",
+        "API_KEYS": json.dumps([{"key": KEY, "name": "test", "tier": "enterprise"}]),
+        "REDIS_URL": store_url,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "authz_service", "serve"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Service(process, run_dir, Client(port))
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
