@@ -109,22 +109,28 @@ class ConfigurationWatch:
 
     async def _load(self) -> None:
         # In threads: reading and compiling take longer than a check may wait.
-        self._last_read = await asyncio.to_thread(_files, self._settings, self._environment)
+        read_from = await asyncio.to_thread(_files, self._settings, self._environment)
         try:
             loaded = await asyncio.to_thread(load_configuration, self._settings, self._environment)
-            await self._adopt(loaded)
         except ConfigurationError as error:
+            self._last_read = read_from
             self._refuse(error.problems)
+            return
+        try:
+            await self._adopt(loaded)
         except ListenError as error:
+            # Not the files' fault: they count as unread, so the next look tries again.
             self._refuse((str(error),))
-        else:
-            self.status = FileStatus(loaded.policy.digest)
-            _log.info("configuration in force", policy=loaded.policy.digest, keys=len(loaded.keys))
+            return
+        self._last_read = read_from
+        self.status = FileStatus(loaded.policy.digest)
+        _log.info("configuration in force", policy=loaded.policy.digest, keys=len(loaded.keys))
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        self.status.problems = problems
         self._refused()
-        _log.error("configuration refused, the last good one stays", problems=problems)
+        if self.status.problems != problems:  # the same at every try is told once
+            self.status.problems = problems
+            _log.error("configuration not in force, the last good one stays", problems=problems)
 
 
 Files = Mapping[Path, tuple[int, int, int] | None]

@@ -13,7 +13,8 @@ from authz_service.configuration import Configuration, ConfigurationWatch, load_
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
 from authz_service.observe.merge import Merger
-from authz_service.observe.metrics import GAUGE_RULES
+from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES
+from authz_service.run_folder import claimed
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
@@ -40,9 +41,17 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """
     stop = stop_event()
     configuration = load_configuration(settings, environment)
-    write_envoy_files(configuration.policy, settings, settings.run_dir)
     service = _Service(settings, environment, configuration=configuration, stop=stop)
-    await service.operations.start()
+    # A second service must fail before it touches what the first one's Envoy follows.
+    with claimed(settings.run_dir):
+        await service.operations.start()
+        write_envoy_files(configuration.policy, settings, settings.run_dir)
+        await _serve(service, configuration, settings=settings, stop=stop)
+
+
+async def _serve(
+    service: "_Service", configuration: Configuration, *, settings: Settings, stop: asyncio.Event
+) -> None:
     _log_start(configuration, settings)
     try:
         await until(stop, service.run())
@@ -138,8 +147,23 @@ class _Service:
                 "policy": watch.digest,
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
-                "envoy": "refuses its configuration" if self._envoy.is_rejecting else "ok",
+                "envoy": self._envoy_status(),
+                "store": "degraded" if self._store_is_failing() else "ok",
             },
+        )
+
+    def _envoy_status(self) -> str:
+        if not self._envoy.has_been_seen:
+            return "unknown"
+        return "refuses its configuration" if self._envoy.is_rejecting else "ok"
+
+    def _store_is_failing(self) -> bool:
+        """Whether any worker counts without the shared store, as its last snapshot tells."""
+        return any(
+            sample.value
+            for family in self._merger.families()
+            if family.name == FALLBACK_GAUGE
+            for sample in family.samples
         )
 
 

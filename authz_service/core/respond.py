@@ -125,7 +125,7 @@ def _pass(allow: Allow, tier: Tier, decision_id: str) -> Pass:
         # A header we do not set must not survive from the client either.
         upstream_removed=CREDENTIAL_HEADERS + unset,
         response_headers=_told(metered) if metered else (),
-        metadata=_metadata(Reason.OK, decision_id, allow.route, identity),
+        metadata=_metadata(Reason.OK, decision_id, allow.route, identity, metered),
     )
 
 
@@ -137,7 +137,7 @@ def _over_limit(over: OverLimit, request_id: str, decision_id: str) -> Refuse:
     return _refuse(
         reason,
         request_id,
-        _metadata(reason, decision_id, over.route, over.identity),
+        _metadata(reason, decision_id, over.route, over.identity, over.metered),
         _retry_after(wait) + _told(over.metered),
         details={"limit": limit.name, "retry_after": wait},
     )
@@ -180,7 +180,11 @@ def _refuse(
 
 
 def _metadata(
-    reason: Reason, decision_id: str, route: Route | None, identity: Identity | None = None
+    reason: Reason,
+    decision_id: str,
+    route: Route | None,
+    identity: Identity | None = None,
+    metered: Metered | None = None,
 ) -> Mapping[str, str]:
     """What Envoy's body limit and access log read, on allow and on deny."""
     metadata = {"reason": reason.value, "decision_id": decision_id}
@@ -191,4 +195,6 @@ def _metadata(
         metadata["tier"] = identity.tier
         metadata["method"] = identity.method.value
         metadata["key_id"] = identity.key_id
+    if metered is not None and metered.scope is not Scope.SHARED:
+        metadata["scope"] = metered.scope.value
     return metadata

@@ -5,7 +5,8 @@ from authz_service.envoyconf.model import Object, extension, typed
 
 FILTER = "envoy.filters.http.cors"
 
-_METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+# Always allowed by the Fetch standard, so named whatever the policy says.
+_SAFE_METHODS = ("GET", "HEAD", "POST")
 _REQUEST_HEADERS = (
     "Authorization",
     "X-API-Key",
@@ -29,6 +30,11 @@ _EXPOSED_HEADERS = (
     "ETag",
     "Content-Location",
     "Preference-Applied",
+    "X-RateLimit-Scope",
+    "WWW-Authenticate",
+    "Allow",
+    "Content-Range",
+    "Accept-Ranges",
 )
 _PREFLIGHT_SECONDS = 600
 
@@ -46,7 +52,7 @@ def cors_policy(policy: Policy) -> Object:
         FILTER: typed(
             "envoy.extensions.filters.http.cors.v3.CorsPolicy",
             allow_origin_string_match=[{"exact": origin} for origin in policy.cors_origins],
-            allow_methods=", ".join(_METHODS),
+            allow_methods=", ".join(_methods(policy)),
             allow_headers=", ".join(_REQUEST_HEADERS),
             expose_headers=", ".join(_EXPOSED_HEADERS),
             max_age=str(_PREFLIGHT_SECONDS),
@@ -55,3 +61,9 @@ def cors_policy(policy: Policy) -> Object:
             forward_not_matching_preflights=False,
         )
     }
+
+
+def _methods(policy: Policy) -> list[str]:
+    """Every method of the policy, in its order."""
+    used = (method for route in policy.routes for method in route.methods)
+    return list(dict.fromkeys((*_SAFE_METHODS, *used, "OPTIONS")))

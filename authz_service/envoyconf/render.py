@@ -42,13 +42,19 @@ def render_standalone(policy: Policy, settings: EnvoySettings) -> str:
 def write(files: Mapping[str, str], folder: Path) -> None:
     """Puts each file into `folder` by a rename, so that Envoy never reads half of one.
 
+    All of them are written before the first is renamed: what can fail has failed by then.
+
     Raises:
-        OSError: a file cannot be written; those before it are in place.
+        OSError: a file cannot be written; all of them are as they were.
     """
     for name in _WRITE_ORDER:
-        temporary = folder / f".{name}.new"
-        temporary.write_text(files[name], encoding="utf-8")
-        temporary.replace(folder / name)
+        _temporary(folder, name).write_text(files[name], encoding="utf-8")
+    for name in _WRITE_ORDER:
+        _temporary(folder, name).replace(folder / name)
+
+
+def _temporary(folder: Path, name: str) -> Path:
+    return folder / f".{name}.new"
 
 
 def _resource(policy: Policy, resource: Object) -> str:

@@ -1,1 +1,1 @@
-"""Tell: logs. Nothing secret passes through here."""
+"""Tell: logs and metrics. Nothing secret passes through here."""

@@ -22,6 +22,8 @@ _BUCKETS_SECONDS = (
 )
 _SLOW_SECONDS = 0.01
 
+FALLBACK_GAUGE: Final = "authz_fallback_active"
+
 GAUGE_RULES: Final[Mapping[str, Rule]] = {
     # The worker that is furthest behind is the one to look at.
     "authz_policy_last_success_timestamp_seconds": min,
@@ -168,7 +170,7 @@ class _StoreSeries:
             registry=registry,
         )
         self.fallback_active = Gauge(
-            "authz_fallback_active",
+            FALLBACK_GAUGE,
             "1 while the shared counter store is left alone because it keeps failing; "
             "the greatest over workers.",
             registry=registry,

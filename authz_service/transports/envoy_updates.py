@@ -26,7 +26,7 @@ class EnvoyUpdates:
 
     def __init__(self, admin: Path) -> None:
         self._admin = admin
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, int] | None = None
         self._rejected = Gauge(
             "authz_envoy_update_rejected",
             "1 while Envoy refuses the configuration written last.",
@@ -40,6 +40,11 @@ class EnvoyUpdates:
         return bool(self._rejecting)
 
     @property
+    def has_been_seen(self) -> bool:
+        """Whether an Envoy has ever answered."""
+        return self._seen is not None
+
+    @property
     def collector(self) -> Collector:
         """The series to expose."""
         return self._rejected
@@ -51,18 +56,27 @@ class EnvoyUpdates:
             try:
                 self._judge(await _update_counters(self._admin))
             except (OSError, ClientError, ValueError):
-                self._seen = {}  # a new Envoy begins its counts anew
+                continue
 
     def _judge(self, counters: dict[str, int]) -> None:
         before, self._seen = self._seen, counters
-        grown = {name for name, value in counters.items() if value > before.get(name, 0)}
         was_rejecting = self.is_rejecting
-        # Each kind of file by itself: a good listener says nothing of the routes beside it.
-        self._rejecting -= _kinds(grown, _SUCCESS)
-        self._rejecting |= _kinds(grown, _REJECTED)
+        if before is None:
+            # Of what came before the first look only this is sure: never taken is not in force.
+            has = {name for name, value in counters.items() if value}
+            self._rejecting = _kinds(has, _REJECTED) - _kinds(has, _SUCCESS)
+        else:
+            is_new_envoy = any(value < before.get(name, 0) for name, value in counters.items())
+            self._compare({} if is_new_envoy else before, counters)
         self._rejected.set(self.is_rejecting)
         if self.is_rejecting and not was_rejecting:
             _log.error("Envoy refuses its configuration and goes on with the one before")
+
+    def _compare(self, before: dict[str, int], counters: dict[str, int]) -> None:
+        """Each kind of file by itself: a good listener says nothing of the routes beside it."""
+        grown = {name for name, value in counters.items() if value > before.get(name, 0)}
+        self._rejecting -= _kinds(grown, _SUCCESS)
+        self._rejecting |= _kinds(grown, _REJECTED)
 
 
 def _kinds(counters: set[str], outcome: str) -> set[str]:

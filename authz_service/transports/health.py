@@ -33,11 +33,6 @@ class Health(HealthServicer):
         """Say NOT_SERVING from now on. There is no way back."""
         self._draining.set()
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the drain has begun."""
-        return self._draining.is_set()
-
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
         """The status now; an unknown service is the RPC error NOT_FOUND, as the protocol says."""
         status = self._status(request.service)

@@ -93,7 +93,7 @@ class Scrape:
 
     def _left_out(self, source: str, error: Exception) -> None:
         self._errors[source].inc()
-        _log.warning("left out of a scrape", source=source, error=repr(error))
+        _log.warning("left out of a scrape", source=source, error=type(error).__name__)
 
 
 async def _envoy_stats(admin: Path, pattern: str) -> str:

@@ -21,6 +21,7 @@ def test_a_refused_update_shows_in_metric_log_and_readiness(stack: Stack) -> Non
     """Envoy goes on with what it has; the operator is told until it takes an update again."""
     routes = stack.run_dir / "rds.yaml"
     good = routes.read_text("utf-8")
+    assert eventually(lambda: told(stack) == ("ok", False))
 
     replace(stack, good.replace("virtual_hosts:", "virtual_ghosts:"))
 
