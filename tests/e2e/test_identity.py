@@ -137,3 +137,12 @@ def test_a_spoofed_upload_allowance_is_ignored(stack: Stack, client: Client) -> 
     )
 
     assert (reply.status, reply.code) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_credential_named_in_connection_is_not_there(stack: Stack, client: Client) -> None:
+    """Such a header ends at Envoy, so its sender is anonymous, and refused where a key is needed."""
+    headers = [("X-API-Key", stack.fresh_key()), ("Connection", "X-API-Key")]
+
+    assert client.send("POST", UPSCALE, headers).status == 401
+    answer = client.get(LIMITS, headers, source=stack.fresh_address())
+    assert answer.json()["tier"] == "anonymous"
