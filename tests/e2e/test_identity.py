@@ -140,7 +140,7 @@ def test_a_spoofed_upload_allowance_is_ignored(stack: Stack, client: Client) -> 
 
 
 def test_a_credential_named_in_connection_is_not_there(stack: Stack, client: Client) -> None:
-    """Such a header ends at Envoy, so its sender is anonymous, and refused where a key is needed."""
+    """Such a header ends at Envoy: its sender is anonymous, and refused where a key is needed."""
     headers = [("X-API-Key", stack.fresh_key()), ("Connection", "X-API-Key")]
 
     assert client.send("POST", UPSCALE, headers).status == 401
