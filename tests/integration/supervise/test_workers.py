@@ -1,0 +1,72 @@
+"""Workers as real processes that do nothing but end: who is started again, and who is not."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from authz_service.errors import StackError
+from authz_service.supervise.process import Part
+from authz_service.supervise.workers import Workers
+from authz_service.testing.clock import ManualClock
+
+REFUSED = 2  # how a worker ends that finds its files wrong
+LINGERS = "import sys, time; time.sleep(0.3); sys.exit({})"
+
+
+async def yes(*_: object) -> bool:
+    """It serves."""
+    return True
+
+
+async def no(*_: object) -> bool:
+    """It does not serve yet."""
+    return False
+
+
+def workers(count: int, code: int, *, ready: Callable[[], Awaitable[bool]] = yes) -> Workers:
+    """Workers that each end with this code a moment after their start."""
+    part = Part(
+        name="worker",
+        command=(sys.executable, "-S", "-c", LINGERS.format(code)),
+        ready=ready,
+        environment={},
+    )
+    return Workers(
+        lambda _: part, count=count, clock=ManualClock(), answers=yes, died=lambda *_: None
+    )
+
+
+@asynccontextmanager
+async def kept(running: Workers) -> AsyncIterator["asyncio.Task[None]"]:
+    """The workers, kept running."""
+    task = asyncio.create_task(running.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, StackError):
+            await task
+        await running.stop()
+
+
+async def test_five_deaths_are_the_end() -> None:
+    """However many workers there are."""
+    with pytest.raises(StackError, match=r"5 workers died within 30 s, .* exited with 1"):
+        await workers(5, 1).run()
+
+
+async def test_workers_that_find_their_files_wrong_later_are_waited_for() -> None:
+    """Those that are left decide by the last good files; so long nobody gives up."""
+    async with kept(workers(5, REFUSED)) as task:
+        await asyncio.wait([task], timeout=2)
+
+        assert not task.done()
+
+
+async def test_workers_that_never_served_are_not_waited_for() -> None:
+    """What is wrong from the start stays wrong, and the operator is told."""
+    with pytest.raises(StackError, match="exited with 2"):
+        await workers(5, REFUSED, ready=no).run()
