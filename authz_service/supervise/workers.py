@@ -123,6 +123,8 @@ class Workers:
             self._has_served = True
             await self._until_hung(index)
         self._answering.discard(index)
+        if part.exit_code is not None:
+            return
         _log.error("worker hangs", worker=index)
         part.kill()
 
