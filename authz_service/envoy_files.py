@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from authz_service.addresses import HostAndPort
 from authz_service.core.rules import Policy
 from authz_service.envoyconf.model import EnvoySettings
 from authz_service.envoyconf.render import render, write
@@ -9,6 +10,8 @@ from authz_service.errors import ListenError
 from authz_service.settings import Settings
 
 ADMIN_SOCKET = "envoy-admin.sock"
+# Who listens on every interface is found on this one.
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def admin_socket(settings: Settings) -> Path:
@@ -33,24 +36,26 @@ def write_envoy_files(policy: Policy, settings: Settings, folder: Path) -> list[
 
 def envoy_settings(settings: Settings) -> EnvoySettings:
     """What Envoy's configuration needs of the settings."""
-    upstream = _address(settings.upstream)
+    upstream, metrics = settings.upstream, settings.public_metrics
     return EnvoySettings(
         public_host=settings.public_host,
         public_port=settings.public_port,
         scrape_host=settings.scrape_host,
         scrape_port=settings.scrape_port,
         run_dir=settings.run_dir,
-        authz_sockets=tuple(address.removeprefix("unix:") for address in settings.listen_addresses),
+        authz_sockets=tuple(map(_worker, settings.listen_addresses)),
         admin_socket=str(admin_socket(settings)),
         google_cloud_project=settings.google_cloud_project,
-        upstream_host=upstream[0] if upstream else None,
-        upstream_port=upstream[1] if upstream else None,
-        metrics_address=_address(settings.public_metrics),
+        upstream_host=upstream.host if upstream else None,
+        upstream_port=upstream.port if upstream else None,
+        metrics_address=(metrics.host, metrics.port) if metrics else None,
     )
 
 
-def _address(text: str | None) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    return host, int(port)
+def _worker(listen_address: str) -> str:
+    """Where Envoy finds a worker: a socket's path, or host and port without brackets."""
+    if listen_address.startswith("unix:"):
+        return listen_address.removeprefix("unix:")
+    address = HostAndPort.parse(listen_address)
+    host = _LOOPBACK_OF.get(address.host, address.host)
+    return f"{host}:{address.port}"

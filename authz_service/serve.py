@@ -93,9 +93,9 @@ class _Service:
             prefix=lambda: self._policy.metrics_prefix,
         )
         self._scrape.register(self._envoy.collector)
-        host, _, port = settings.operations_listen.rpartition(":")
+        place = settings.operations_listen
         self.operations = Operations(
-            host, port=int(port), metrics=self._scrape, status=self._status
+            place.host, port=place.port, metrics=self._scrape, status=self._status
         )
 
     async def run(self) -> None:

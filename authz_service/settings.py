@@ -3,7 +3,8 @@
 Every problem is told at once; secrets never appear in a message or a `repr`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -18,9 +20,19 @@ from pydantic import (
     model_validator,
 )
 
+from authz_service.addresses import (
+    MAX_PORT,
+    HostAndPort,
+    destination,
+    grpc_address,
+    ip,
+    is_ip,
+    run_folder,
+)
 from authz_service.errors import ConfigurationError
 
-_MAX_PORT = 65_535
+# Google Cloud's rule, with the domain that projects of old may have.
+_PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 
 
 class GrpcServer(StrEnum):
@@ -40,32 +52,39 @@ def _existing_file(path: Path) -> Path:
     return path
 
 
-def _listen_address(address: str) -> str:
-    if address.startswith("unix:") and address != "unix:":
-        return address
+def _listen_addresses(text: str) -> tuple[str, ...]:
+    return tuple(_named(address, _listen_address) for address in text.split(","))
+
+
+def _named(address: str, read: Callable[[str], str]) -> str:
+    """One address of several: what is wrong names the one."""
     try:
-        return _host_and_port(address)
-    except ValueError:
-        raise ValueError("is neither unix:PATH nor HOST:PORT") from None
+        return read(address)
+    except ValueError as error:
+        raise ValueError(f"holds {address!r}, which {error}") from None
 
 
-def _host_and_port(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    if not (host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-        raise ValueError("is not HOST:PORT")
+def _listen_address(text: str) -> str:
+    address = grpc_address(text)
+    if not address.startswith("unix:") and not is_ip(HostAndPort.parse(address).host):
+        raise ValueError("names a host; Envoy looks for workers at IP addresses only")
     return address
 
 
-def _listen_addresses(text: str) -> str:
-    for address in text.split(","):
-        _listen_address(address)
+def _project_id(text: str) -> str:
+    if not _PROJECT_ID.fullmatch(text):
+        raise ValueError("is no project id, as my-project-1 is")
     return text
 
 
-Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
+Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
-ListenAddresses = Annotated[str, AfterValidator(_listen_addresses)]
-HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+ListenAddresses = Annotated[tuple[str, ...], BeforeValidator(_listen_addresses)]
+ListenPlace = Annotated[HostAndPort, BeforeValidator(HostAndPort.parse)]
+Destination = Annotated[HostAndPort, BeforeValidator(destination)]
+# Envoy binds to addresses and resolves no names for it.
+EnvoyHost = Annotated[str, AfterValidator(ip)]
+ProjectId = Annotated[str, AfterValidator(_project_id)]
 
 
 class Settings(BaseModel):
@@ -81,7 +100,7 @@ class Settings(BaseModel):
         alias="AUTHZ_KEYS_FILE",
         description="API keys in a file, beside those of `API_KEYS`; followed as it changes.",
     )
-    run_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+    run_dir: Annotated[Path, AfterValidator(run_folder)] = Field(
         default=Path("run"),
         alias="AUTHZ_RUN_DIR",
         validate_default=True,
@@ -93,7 +112,7 @@ class Settings(BaseModel):
     grpc_listen: ListenAddresses | None = Field(
         default=None,
         alias="AUTHZ_GRPC_LISTEN",
-        description="`unix:PATH` for each worker, comma-separated, or one `HOST:PORT`;"
+        description="`unix:PATH` for each worker, comma-separated, or one `IP:PORT`;"
         " unset: `authz-N.sock` in the run folder.",
     )
     grpc_server: GrpcServer = Field(
@@ -106,27 +125,29 @@ class Settings(BaseModel):
         alias="AUTHZ_DRAIN_SECONDS",
         description="How long a stopping worker goes on answering: Envoy needs 2 s to notice.",
     )
-    public_host: str = Field(
-        default="0.0.0.0", alias="AUTHZ_PUBLIC_HOST", description="Where Envoy's public door is."
+    public_host: EnvoyHost = Field(
+        default="0.0.0.0",
+        alias="AUTHZ_PUBLIC_HOST",
+        description="The IP address of Envoy's public door.",
     )
     public_port: Port = Field(default=8000, alias="PORT", description="Its port.")
-    upstream: HostAndPort | None = Field(
+    upstream: Destination | None = Field(
         default=None,
         alias="AUTHZ_UPSTREAM",
         description="`HOST:PORT` of the application, in place of the policy's.",
     )
-    scrape_host: str = Field(
+    scrape_host: EnvoyHost = Field(
         default="0.0.0.0",
         alias="AUTHZ_SCRAPE_HOST",
-        description="Where Envoy answers `/metrics` and `/ready`.",
+        description="The IP address where Envoy answers `/metrics` and `/ready`.",
     )
     scrape_port: Port = Field(default=9901, alias="AUTHZ_SCRAPE_PORT", description="Its port.")
-    operations_listen: HostAndPort = Field(
-        default="0.0.0.0:9102",
+    operations_listen: ListenPlace = Field(
+        default=HostAndPort("0.0.0.0", 9102),
         alias="AUTHZ_OPERATIONS_LISTEN",
         description="Where the service answers `/metrics`, `/healthz` and `/readyz`.",
     )
-    public_metrics: HostAndPort | None = Field(
+    public_metrics: Destination | None = Field(
         default=None,
         alias="AUTHZ_PUBLIC_METRICS",
         description="`HOST:PORT` whose `/metrics` the public door shows, for one machine only.",
@@ -139,7 +160,7 @@ class Settings(BaseModel):
         alias="REDIS_URL",
         description="Where counters live; unset: in this process's memory.",
     )
-    google_cloud_project: str | None = Field(
+    google_cloud_project: ProjectId | None = Field(
         default=None,
         alias="GOOGLE_CLOUD_PROJECT",
         description="Set: log lines carry Cloud Trace names of this project.",
@@ -152,7 +173,7 @@ class Settings(BaseModel):
     def listen_addresses(self) -> tuple[str, ...]:
         """Where each worker listens."""
         if self.grpc_listen is not None:
-            return tuple(self.grpc_listen.split(","))
+            return self.grpc_listen
         return tuple(
             f"unix:{self.run_dir / f'authz-{index}.sock'}" for index in range(self.workers)
         )
@@ -170,6 +191,8 @@ class Settings(BaseModel):
                 f"AUTHZ_GRPC_LISTEN: names {len(self.listen_addresses)} addresses"
                 f" for {self.workers} workers (AUTHZ_WORKERS)"
             )
+        if len(set(self.listen_addresses)) < len(self.listen_addresses):
+            problems.append("AUTHZ_GRPC_LISTEN: names an address twice")
         if self.workers > 1 and self.counts_in_memory:
             problems.append("REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)")
         if problems:

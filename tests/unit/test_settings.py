@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from authz_service.addresses import HostAndPort
+from authz_service.envoy_files import admin_socket
 from authz_service.errors import ConfigurationError
 from authz_service.settings import GrpcServer, Settings, load_settings
 from authz_service.testing.builders import PlantedSecrets
+from authz_service.worker import metrics_socket
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_everything_else_has_a_default(policy_file: str) -> None:
     assert settings.run_dir == Path("run").absolute()
     assert settings.workers == 1
     assert settings.listen_addresses == (f"unix:{Path('run').absolute()}/authz-0.sock",)
-    assert settings.operations_listen == "0.0.0.0:9102"
+    assert settings.operations_listen == HostAndPort("0.0.0.0", 9102)
     assert settings.grpc_server is GrpcServer.NATIVE
     assert (settings.public_host, settings.public_port) == ("0.0.0.0", 8000)
     assert (settings.scrape_host, settings.scrape_port) == ("0.0.0.0", 9901)
@@ -72,7 +75,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
     assert settings.listen_addresses == ("127.0.0.1:9000",)
     assert settings.grpc_server is GrpcServer.GRPCIO
     assert (settings.public_host, settings.public_port) == ("127.0.0.1", 80)
-    assert settings.upstream == "app:8080"
+    assert settings.upstream == HostAndPort("app", 8080)
     assert (settings.scrape_host, settings.scrape_port) == ("::1", 0)
     assert settings.api_keys.get_secret_value() == "[]"
     assert settings.store_url.get_secret_value() == "redis://store:6379"
@@ -101,7 +104,7 @@ def test_every_wrong_variable_is_told_at_once() -> None:
         }
     ) == (
         "AUTHZ_POLICY_FILE: '/nowhere/policy.yaml' is no file",
-        "AUTHZ_GRPC_LISTEN: 'unix:' is neither unix:PATH nor HOST:PORT",
+        "AUTHZ_GRPC_LISTEN: 'unix:' holds 'unix:', which is neither unix:PATH nor HOST:PORT",
         "AUTHZ_GRPC_SERVER: 'twisted' should be 'native' or 'grpcio'",
         ("PORT: 'http' should be a valid integer, unable to parse string as an integer"),
         "AUTHZ_UPSTREAM: 'app' is not HOST:PORT",
@@ -119,7 +122,10 @@ def test_a_policy_that_is_no_file_is_a_problem(path: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["8080", "host:", ":80", "host:port", "host:65536", "host:-1", "host:\uff18\uff10"],
+    [
+        *("8080", "host:", ":80", "host:port", "host:65536", "host:-1", "host:\uff18\uff10"),
+        *("::1:80", "[host]:80", "[127.0.0.1]:80", "[::1:80", "256.0.0.1:80", "a b:80", "a..b:80"),
+    ],
 )
 def test_an_upstream_needs_host_and_port(policy_file: str, address: str) -> None:
     """Both halves of an address are needed, and the port is a decimal number."""
@@ -179,4 +185,128 @@ def test_several_workers_need_addresses_and_a_store_they_share(policy_file: str)
     assert problems(given) == (
         "AUTHZ_GRPC_LISTEN: names 2 addresses for 3 workers (AUTHZ_WORKERS)",
         "REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)",
+    )
+
+
+def test_a_destination_may_be_a_name_or_an_address(policy_file: str) -> None:
+    """IPv6 is written with brackets and used without."""
+    read = {
+        text: load_settings({"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_UPSTREAM": text}).upstream
+        for text in ("[::1]:8080", "127.0.0.1:1", "my_app.internal-1:65535")
+    }
+    assert read == {
+        "[::1]:8080": HostAndPort("::1", 8080),
+        "127.0.0.1:1": HostAndPort("127.0.0.1", 1),
+        "my_app.internal-1:65535": HostAndPort("my_app.internal-1", 65535),
+    }
+    assert [str(address) for address in read.values()] == [*read]
+
+
+@pytest.mark.parametrize("name", ["AUTHZ_UPSTREAM", "AUTHZ_PUBLIC_METRICS"])
+def test_nobody_is_found_at_port_0(policy_file: str, name: str) -> None:
+    """A port that the system chooses can be listened on, not connected to."""
+    (problem,) = problems({"AUTHZ_POLICY_FILE": policy_file, name: "app:0"})
+    assert problem == f"{name}: 'app:0' has port 0, where nobody can be found"
+
+
+@pytest.mark.parametrize("name", ["AUTHZ_PUBLIC_HOST", "AUTHZ_SCRAPE_HOST"])
+@pytest.mark.parametrize("text", ["localhost", "0.0.0.0:8000", "[::1]:80", "[]", "1.2.3"])
+def test_envoy_listens_at_ip_addresses_only(policy_file: str, name: str, text: str) -> None:
+    """What Envoy would refuse is a problem of the setting."""
+    environment = {"AUTHZ_POLICY_FILE": policy_file, name: text}
+    assert problems(environment) == (f"{name}: {text!r} is no IP address",)
+
+
+def test_brackets_around_an_ip_address_are_left_out(policy_file: str) -> None:
+    """Envoy wants hosts without them, the operators' listener too."""
+    settings = load_settings(
+        {
+            "AUTHZ_POLICY_FILE": policy_file,
+            "AUTHZ_PUBLIC_HOST": "[::]",
+            "AUTHZ_OPERATIONS_LISTEN": "[::1]:0",
+        }
+    )
+    assert settings.public_host == "::"
+    assert settings.operations_listen == HostAndPort("::1", 0)
+
+
+def test_a_relative_socket_is_made_absolute(policy_file: str) -> None:
+    """Envoy, which connects to it, may run in another folder."""
+    settings = load_settings(
+        {"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_GRPC_LISTEN": "unix:rel.sock"}
+    )
+    assert settings.listen_addresses == (f"unix:{Path('rel.sock').absolute()}",)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("localhost:9000", "names a host; Envoy looks for workers at IP addresses only"),
+        ("127.0.0.1:0", "has port 0, where nobody can be found"),
+        ("[::1]", "is neither unix:PATH nor HOST:PORT"),
+        ("unix:/a%20b", "holds one of % # ?, which the address of a socket cannot"),
+    ],
+)
+def test_a_worker_listens_where_envoy_can_find_it(policy_file: str, address: str, why: str) -> None:
+    """Of several addresses the wrong one is named."""
+    text = f"unix:/a,{address}"
+    assert problems({"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_GRPC_LISTEN": text}) == (
+        f"AUTHZ_GRPC_LISTEN: {text!r} holds {address!r}, which {why}",
+    )
+
+
+def test_a_socket_has_at_most_107_bytes(policy_file: str) -> None:
+    """As many fit, one more is a problem; bytes count, not characters."""
+    longest = "/" + "e" * 106
+    base = {"AUTHZ_POLICY_FILE": policy_file}
+    assert load_settings(base | {"AUTHZ_GRPC_LISTEN": f"unix:{longest}"}).listen_addresses
+    for path in (f"{longest}e", longest.replace("e", "\u00e9", 1)):
+        (problem,) = problems(base | {"AUTHZ_GRPC_LISTEN": f"unix:{path}"})
+        assert f"is too long: a socket's path has 107 bytes left for {path}" in problem
+
+
+def test_every_socket_fits_into_the_longest_run_folder(policy_file: str) -> None:
+    """What is accepted holds all names; a byte more is a problem of the folder."""
+    given = {
+        "AUTHZ_POLICY_FILE": policy_file,
+        "AUTHZ_WORKERS": "64",
+        "REDIS_URL": "redis://store",
+        "AUTHZ_RUN_DIR": "/" + "r" * 89,
+    }
+    settings = load_settings(given)
+    sockets = [
+        *(address.removeprefix("unix:") for address in settings.listen_addresses),
+        str(metrics_socket(63, settings)),
+        str(admin_socket(settings)),
+    ]
+    assert max(map(len, sockets)) == 107
+
+    (problem,) = problems(given | {"AUTHZ_RUN_DIR": "/" + "r" * 90})
+    assert problem.startswith("AUTHZ_RUN_DIR: ")
+    assert "is too long" in problem
+
+
+def test_two_workers_cannot_share_an_address(policy_file: str) -> None:
+    """Two spellings of one socket are one socket."""
+    given = {
+        "AUTHZ_POLICY_FILE": policy_file,
+        "AUTHZ_WORKERS": "2",
+        "REDIS_URL": "redis://store",
+        "AUTHZ_GRPC_LISTEN": f"unix:{Path('a').absolute()},unix:a",
+    }
+    assert problems(given) == ("AUTHZ_GRPC_LISTEN: names an address twice",)
+
+
+@pytest.mark.parametrize("project", ["my-project-1", "example.com:my-project"])
+def test_a_project_id_is_taken(policy_file: str, project: str) -> None:
+    """With and without the domain of old."""
+    given = {"AUTHZ_POLICY_FILE": policy_file, "GOOGLE_CLOUD_PROJECT": project}
+    assert load_settings(given).google_cloud_project == project
+
+
+@pytest.mark.parametrize("project", ["My-Project", "p", "1234567", "my_project", 'x"%REQ(A)%'])
+def test_what_is_no_project_id_is_a_problem(policy_file: str, project: str) -> None:
+    """It becomes part of every line of Envoy's log, where it must mean nothing else."""
+    assert problems({"AUTHZ_POLICY_FILE": policy_file, "GOOGLE_CLOUD_PROJECT": project}) == (
+        f"GOOGLE_CLOUD_PROJECT: {project!r} is no project id, as my-project-1 is",
     )
