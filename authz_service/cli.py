@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +17,7 @@ import uvloop
 from pydantic import SecretStr
 
 from authz_service import __version__
+from authz_service.addresses import grpc_address
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
 from authz_service.local.console import Console
@@ -26,19 +27,30 @@ from authz_service.policy.schema import PolicyFile
 from authz_service.policy.sources import load_policy
 from authz_service.serve import serve
 from authz_service.settings import Settings, load_settings
+from authz_service.storage.from_url import store_url_problems
 from authz_service.transports.probe import is_serving
 from authz_service.worker import work
 
 # argparse has no public name for what `add_subparsers` returns.
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
+_WORKER = "worker"
 _DONE, _FAILED, _WRONG = 0, 1, 2
+_LOCAL_EPILOG = (
+    "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
+    " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
+    " API_KEYS, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG,"
+    " and what the policy names, as CORS_ORIGINS. REDIS_URL and AUTHZ_WORKERS are not read: the"
+    " stack starts two workers and a Valkey of its own."
+)
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = _worker_parser() if given[:1] == [_WORKER] else _parser()
+    parsed = parser.parse_args(given)
     try:
         code: int = parsed.run(parsed)
     except ConfigurationError as error:
@@ -60,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
-    _add_worker(commands)
     _add_local(commands)
     _add_check_policy(commands)
     _add_policy_schema(commands)
@@ -80,11 +91,13 @@ def _add_serve(commands: _Commands) -> None:
     command.set_defaults(run=_serve)
 
 
-def _add_worker(commands: _Commands) -> None:
-    """What `serve` starts; not for people, so the menu does not show it."""
-    command = commands.add_parser("worker")
-    command.add_argument("index", type=int)
-    command.set_defaults(run=_worker)
+def _worker_parser() -> argparse.ArgumentParser:
+    """What `serve` starts; not for people, so no menu shows it."""
+    parser = argparse.ArgumentParser(prog="authz_service")
+    parser.add_argument("command", choices=[_WORKER])
+    parser.add_argument("index", type=int)
+    parser.set_defaults(run=_worker)
+    return parser
 
 
 def _add_local(commands: _Commands) -> None:
@@ -92,8 +105,7 @@ def _add_local(commands: _Commands) -> None:
         "local",
         help="run the whole stack on this machine",
         description="Run Valkey, the sidecar, the image service and Envoy on loopback ports.",
-        epilog="Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT (0: a free one),"
-        " AUTHZ_POLICY_FILE, AUTHZ_GRPC_SERVER, API_KEYS, CORS_ORIGINS.",
+        epilog=_LOCAL_EPILOG,
     )
     command.add_argument("--port", help="the public port (PORT, 8000)")
     command.add_argument("--policy", help="the policy (AUTHZ_POLICY_FILE, the image service's)")
@@ -135,8 +147,15 @@ def _add_healthcheck(commands: _Commands) -> None:
         help="ask a running worker for its health",
         description="Exit code 0 if it serves, 1 if not.",
     )
-    command.add_argument("address", help="unix:PATH or HOST:PORT")
+    command.add_argument("address", type=_place, help="unix:PATH or HOST:PORT")
     command.set_defaults(run=_healthcheck)
+
+
+def _place(text: str) -> str:
+    try:
+        return grpc_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -163,9 +182,25 @@ def _environment(parsed: argparse.Namespace) -> dict[str, str]:
     return {**os.environ, **flags}
 
 
+def _settings(environment: Mapping[str, str]) -> Settings:
+    """The settings, once the store's URL is right too: settings themselves know no stores."""
+    url = environment.get("REDIS_URL")
+    problems = [
+        f"REDIS_URL: {problem.removeprefix('store URL: ')}"
+        for problem in (store_url_problems(url) if url else ())
+    ]
+    try:
+        settings = load_settings(environment)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *problems]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
 def _serve(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
-    settings = load_settings(environment)
+    settings = _settings(environment)
     configure_logging(debug=settings.debug)
     asyncio.run(serve(settings, environment))
     return _DONE
@@ -173,7 +208,11 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 def _worker(parsed: argparse.Namespace) -> int:
     environment = dict(os.environ)
-    settings = load_settings(environment)
+    settings = _settings(environment)
+    if not 0 <= parsed.index < settings.workers:
+        raise ConfigurationError(
+            [f"worker {parsed.index}: AUTHZ_WORKERS is {settings.workers}, and the first is 0"]
+        )
     configure_logging(debug=settings.debug)
     uvloop.run(work(parsed.index, settings, environment))
     return _DONE
@@ -222,7 +261,7 @@ def _policy_schema(_: argparse.Namespace) -> int:
 
 def _render(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
-    settings = load_settings(environment)
+    settings = _settings(environment)
     policy = load_policy(settings.policy_file, environment)
     for file in write_envoy_files(policy, settings, folder=parsed.folder):
         print(file)

@@ -9,7 +9,7 @@ from authz_service.storage.base import CounterStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.backoff import Backoff
 from authz_service.storage.redis.connection import Connection
-from authz_service.storage.redis.endpoint import parse_endpoint
+from authz_service.storage.redis.endpoint import Endpoint, parse_endpoint
 from authz_service.storage.redis.store import RedisStore, charge_script
 
 DEFAULT_TIMEOUT_MS: Final = 25
@@ -25,19 +25,33 @@ def store_from_url(
     Raises:
         ConfigurationError: every problem found, without quoting the URL: it may hold a password.
     """
+    endpoint = _endpoint(url)
+    if endpoint is None:
+        return MemoryStore(clock)
+    connection = Connection(
+        endpoint, clock=clock, backoff=Backoff(random=random), timeout_s=timeout_ms / 1000
+    )
+    return RedisStore(connection, script=charge_script(), clock=clock)
+
+
+def store_url_problems(url: str) -> tuple[str, ...]:
+    """Everything that is wrong with a URL, without quoting it. Opens nothing but TLS files."""
+    try:
+        _endpoint(url)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
+
+
+def _endpoint(url: str) -> Endpoint | None:
+    """Where the counters live, None for this process's memory."""
     scheme, separator, rest = url.partition("://")
     if scheme == "memory" and separator:
         if rest:
             raise ConfigurationError(["store URL: memory:// takes nothing after it"])
-        return MemoryStore(clock)
+        return None
     if scheme not in ("redis", "rediss", "unix") or not separator:
         raise ConfigurationError(
             ["store URL: must begin with memory://, redis://, rediss:// (TLS) or unix://"]
         )
-    connection = Connection(
-        parse_endpoint(url),
-        clock=clock,
-        backoff=Backoff(random=random),
-        timeout_s=timeout_ms / 1000,
-    )
-    return RedisStore(connection, script=charge_script(), clock=clock)
+    return parse_endpoint(url)

@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit codes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_policy_reads_the_environment(
     """check-policy fills variables as the server does."""
     monkeypatch.setenv("CORS_ORIGINS", '["*"]')
     assert main(["check-policy", POLICY]) == 2
-    assert "cors.origins[0]: '*' is no origin" in capsys.readouterr().err
+    assert "cors.origins[0]: ${CORS_ORIGINS} is no origin" in capsys.readouterr().err
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,6 +145,19 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith(f"usage: authz_service {command} ")
 
 
+def test_local_names_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every variable of the settings that reaches the stack, and its own."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["local", "--help"])
+    told = set(re.findall(r"[A-Z]+(?:_[A-Z]+)+|PORT|DEBUG", capsys.readouterr().out))
+    settings = {str(field.alias) for field in Settings.model_fields.values()}
+    laid_out = {name for name in settings if name.endswith(("_HOST", "_LISTEN", "_SECONDS"))}
+    inner = {"AUTHZ_UPSTREAM", "AUTHZ_PUBLIC_METRICS"}
+    own = {"AUTHZ_APP_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT"}
+    services = {"IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "CORS_ORIGINS"}
+    assert told == (settings - laid_out - inner) | own | services
+
+
 def test_the_menu_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists the commands and says what the exit codes mean."""
     with pytest.raises(SystemExit, match="0"):
@@ -183,4 +197,55 @@ def test_no_wrong_setting_shows_a_secret(
     assert main(["serve", "--policy-file", POLICY]) == 2
     captured = capsys.readouterr()
     assert planted_secrets.found_in(captured.out + captured.err) == []
+    assert captured.err.startswith("error: REDIS_URL: not of the form redis://")
+    monkeypatch.delenv("REDIS_URL")
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    captured = capsys.readouterr()
+    assert planted_secrets.found_in(captured.out + captured.err) == []
     assert "API_KEYS[0].name: is required" in captured.err
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://store", "redis://:canary@", "redis://store/x", "redis://store:port", "memory://x"],
+)
+def test_a_wrong_store_is_told_with_everything_else(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is started, by the name of its variable and without its value."""
+    monkeypatch.setenv("PORT", "http")
+    monkeypatch.setenv("REDIS_URL", url)
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    told = capsys.readouterr().err
+    assert [line.split(": ")[1] for line in told.splitlines()] == ["PORT", "REDIS_URL"]
+    assert url not in told
+
+
+@pytest.mark.parametrize("index", ["9", "2", "-1"])
+def test_a_worker_that_is_none_of_them_is_a_wrong_call(
+    index: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are counted from 0, and there are as many as set."""
+    monkeypatch.setenv("AUTHZ_POLICY_FILE", POLICY)
+    monkeypatch.setenv("AUTHZ_WORKERS", "2")
+    monkeypatch.setenv("REDIS_URL", "redis://store")
+    assert main(["worker", index]) == 2
+    told = f"error: worker {index}: AUTHZ_WORKERS is 2, and the first is 0\n"
+    assert capsys.readouterr().err == told
+
+
+def test_the_command_of_workers_is_not_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped command is not told of it."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["fly"])
+    told = capsys.readouterr().err
+    assert "'serve'" in told
+    assert "worker" not in told
+
+
+@pytest.mark.parametrize("address", ["", "unix:", "store", "unix:/" + "x" * 107])
+def test_healthcheck_wants_an_address(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody can ever serve, the call is wrong."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["healthcheck", address])
+    assert f"argument address: {address!r} is " in capsys.readouterr().err
