@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Envoy has routes of its own beside a policy's, and routes are told apart by name.
+RESERVED_ROUTE_NAMES = frozenset({"preflight", "metrics", "method_not_allowed", "not_found"})
+
 
 class Authentication(StrEnum):
     """Whether a route asks for a credential."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Annotated, Self
 
 from pydantic import (
@@ -24,7 +25,9 @@ from pydantic_core import ErrorDetails
 
 from authz_service.core.api_key import ApiKeyRecord, digest, is_acceptable
 from authz_service.errors import ConfigurationError
-from authz_service.policy.parse import Document, Path, parse, spell
+from authz_service.policy.parse import Document, parse
+from authz_service.policy.problem import Path, Problem, Rule, spell
+from authz_service.policy.strict_json import RepeatedMemberError, read_json
 
 _NAME = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
@@ -95,6 +98,16 @@ def _epoch_ms(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp() * 1000)
 
 
+# What is wrong with the text of a key file. None of these quotes it: any part may be a secret.
+_SENTENCES = {
+    Rule.YAML: "is not valid YAML",
+    Rule.YAML_ALIAS: "is an alias; write the value out",
+    Rule.YAML_DEPTH: "nests too deeply",
+    Rule.YAML_KEY: "has a key that is not a string; quote it",
+    Rule.YAML_DUPLICATE_KEY: "has a key that stands there twice",
+    Rule.YAML_TAG: "is no string, number or boolean; quote it",
+    Rule.VARIABLE: "is a variable, and key files have none; write the value out",
+}
 _KNOWN = ", ".join(_Entry.model_fields)
 _ENTRIES = TypeAdapter(list[_Entry], config=ConfigDict(hide_input_in_errors=True))
 
@@ -167,30 +180,50 @@ def _read(source: Source) -> list[_Placed]:
 def _document(source: Source) -> Document:
     """The entries as data. What is wrong with the text is told without quoting it: it is secret."""
     if source.is_yaml:
-        document = parse(source.text, file=source.name, environment={})
+        document = parse(source.text, file=source.name, environment=None)
         if document.problems:
-            raise ConfigurationError(
-                [f"{it.file}:{it.line}: cannot be read ({it.rule})" for it in document.problems]
-            )
+            raise ConfigurationError([_yaml_problem(problem) for problem in document.problems])
         return document
     try:
-        return Document(source.name, json.loads(source.text))
-    except (ValueError, RecursionError):
+        return Document(source.name, read_json(source.text))
+    except RepeatedMemberError as error:
+        place = f"{source.name}{spell(_known_part(error.path))}"
+        raise ConfigurationError([f"{place}: names a member twice"]) from None
+    except ValueError:
         raise ConfigurationError([f"{source.name}: is not valid JSON"]) from None
+
+
+def _yaml_problem(problem: Problem) -> str:
+    path = problem.path[:-1] if problem.rule is Rule.YAML_DUPLICATE_KEY else problem.path
+    place = _at_line(problem.file, problem.line, path)
+    return f"{place}: {_SENTENCES[problem.rule]}"
 
 
 def _place(document: Document, path: Path) -> str:
     """`API_KEYS[2].tier`, or `keys.yaml:7: [2].tier` where lines are known."""
     if not document.lines:
-        return f"{document.file}{spell(path)}"
-    return f"{document.file}:{document.line(path)}: {spell(path)}"
+        return f"{document.file}{spell(_known_part(path))}"
+    return _at_line(document.file, document.line(path), path)
+
+
+def _at_line(file: str, line: int, path: Path) -> str:
+    known = spell(_known_part(path))
+    return f"{file}:{line}: {known}" if known else f"{file}:{line}"
+
+
+def _known_part(path: Path) -> Path:
+    """Names that are not ours may be secrets that slipped to the left of their colon."""
+    return tuple(takewhile(_is_ours, path))
+
+
+def _is_ours(part: str | int) -> bool:
+    return isinstance(part, int) or part in _Entry.model_fields
 
 
 def _problem(document: Document, details: ErrorDetails) -> str:
     """One line for one mistake: the place and the rule, never the value."""
     path = details["loc"]
     if details["type"] == "extra_forbidden":
-        # The unknown name may be a secret that slipped to the left of its colon.
         return f"{_place(document, path[:-1])}: has an unknown key; known are {_KNOWN}"
     place = _place(document, path)
     if details["type"] == "missing":

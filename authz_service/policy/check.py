@@ -1,14 +1,14 @@
 """What a schema cannot say: rules that span several values of a policy."""
 
 from collections.abc import Iterable
+from itertools import product
 
 from authz_service.core.identify import ANONYMOUS_TIER
 from authz_service.core.match import covers
-from authz_service.core.rules import Tier
+from authz_service.core.rules import RESERVED_ROUTE_NAMES, Tier
 from authz_service.policy import limits
 from authz_service.policy.merge import Merged
-from authz_service.policy.parse import Path
-from authz_service.policy.problem import Rule
+from authz_service.policy.problem import Path, Rule
 from authz_service.policy.schema import DefaultsPart, RoutePart, TierPart
 from authz_service.policy.shape import well_formed
 
@@ -31,7 +31,10 @@ def check_meaning(merged: Merged) -> None:
 
 
 def _check_supported(merged: Merged) -> None:
-    """Refuse what this version would only pretend to enforce."""
+    """Refuse keys that decide who is let in and that this version cannot act on.
+
+    Limits that it cannot enforce yet are read all the same, and `notes` tells of them.
+    """
     if merged.value(("jwt",)):
         merged.report(Rule.UNSUPPORTED, ("jwt",), "token providers are not supported yet")
     if merged.value(("defaults", "shadow")) is True:
@@ -41,26 +44,36 @@ def _check_supported(merged: Merged) -> None:
 def _check_names(merged: Merged, routes: Routes) -> None:
     first: dict[str, Path] = {}
     for path, route in routes:
+        where = (*path, "name")
+        shown = merged.shown(where, route.name)
+        if route.name in RESERVED_ROUTE_NAMES:
+            merged.report(Rule.ROUTE_NAME_RESERVED, where, f"{shown} is a route of the proxy's own")
         if first.setdefault(route.name, path) != path:
-            merged.report(
-                Rule.ROUTE_NAME_TWICE, (*path, "name"), f"{route.name!r} names another route too"
-            )
+            merged.report(Rule.ROUTE_NAME_TWICE, where, f"{shown} names another route too")
 
 
 def _check_reachable(merged: Merged, routes: Routes) -> None:
     """The first match decides, so a route behind a wider one would be dead text."""
     earlier: list[tuple[str, str, str]] = []
     for path, route in routes:
-        for method in route.match.method:
-            for pattern in route.match.path:
-                for name, taken_method, taken in earlier:
-                    if method == taken_method and covers(taken, pattern):
-                        merged.report(
-                            Rule.ROUTE_UNREACHABLE,
-                            (*path, "match"),
-                            f"{method} {pattern} is never reached: {name!r} matches it first",
-                        )
-                earlier.append((route.name, method, pattern))
+        name = merged.shown((*path, "name"), route.name)
+        for method, pattern in product(route.match.method, route.match.path):
+            for first, taken_method, taken in earlier:
+                if method == taken_method and covers(taken, pattern):
+                    shown = _pattern(merged, (*path, "match"), pattern)
+                    merged.report(
+                        Rule.ROUTE_UNREACHABLE,
+                        (*path, "match"),
+                        f"{method} {shown} is never reached: {first} matches it first",
+                    )
+            earlier.append((name, method, pattern))
+
+
+def _pattern(merged: Merged, match: Path, pattern: str) -> str:
+    """A path as it stands in the file."""
+    said = merged.value((*match, "path"))
+    place = said.index(pattern) if isinstance(said, list) else 0
+    return str(merged.variable((*match, "path", place)) or pattern)
 
 
 def _check_callers(merged: Merged, routes: Routes) -> None:
@@ -97,18 +110,15 @@ def _check_limit_names(merged: Merged, routes: Routes, tiers: Iterable[Tier]) ->
         names = [part.name for part in route.limits]
         for place, part in enumerate(route.limits):
             where = (*path, "limits", place, "name")
+            shown = merged.shown(where, part.name)
             if part.name in names[:place]:
-                merged.report(
-                    Rule.LIMIT_NAME_CLASH, where, f"{part.name!r} stands in this route twice"
-                )
+                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} stands in this route twice")
             elif part.name in of_tiers:
                 merged.report(
-                    Rule.LIMIT_NAME_CLASH, where, f"{part.name!r} is the name of a tier's limit"
+                    Rule.LIMIT_NAME_CLASH, where, f"{shown} is the name of a tier's limit"
                 )
             elif meanings.setdefault(part.name, part.rate)[1:] != part.rate[1:]:
-                merged.report(
-                    Rule.LIMIT_NAME_CLASH, where, f"{part.name!r} has another rate elsewhere"
-                )
+                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
 
 
 def _check_costs(merged: Merged, routes: Routes, tiers: list[Tier]) -> None:
@@ -116,10 +126,13 @@ def _check_costs(merged: Merged, routes: Routes, tiers: list[Tier]) -> None:
     for path, route in routes:
         for tier in tiers:
             for limit in (tier.rate, tier.quota):
-                if limit is not None and (route.cost or 0) > limit.limit:
-                    merged.report(
-                        Rule.COST_ABOVE_LIMIT,
-                        (*path, "cost"),
-                        f"{route.cost} is more than {limit.name!r} of tier {tier.name!r} holds"
-                        f" ({limit.limit})",
-                    )
+                if limit is None or (route.cost or 0) <= limit.limit:
+                    continue
+                where = (*path, "cost")
+                cost = merged.shown(where, route.cost)
+                name = merged.shown(("tiers", tier.name), tier.name)
+                merged.report(
+                    Rule.COST_ABOVE_LIMIT,
+                    where,
+                    f"{cost} is more than {limit.name!r} of tier {name} holds ({limit.limit})",
+                )

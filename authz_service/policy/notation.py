@@ -10,6 +10,8 @@ from authz_service.core.rules import Period
 
 MAX_ADMISSIONS = 1_000
 MAX_WINDOW_MS = 31 * 24 * 3_600_000
+MAX_SIZE = 1 << 30
+MAX_DURATION_MS = 3_600_000
 _MAX_PORT = 65_535
 
 _UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
@@ -85,15 +87,21 @@ def size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if not found:
         raise ValueError("is no size; write 64KiB or 5MB")
-    return int(found[1]) * _SIZE_UNITS[found[2]]
+    bytes_ = int(found[1]) * _SIZE_UNITS[found[2]]
+    if not 1 <= bytes_ <= MAX_SIZE:
+        raise ValueError("must be 1B to 1024MB")
+    return bytes_
 
 
 def duration(text: str) -> int:
     """`60s` in milliseconds."""
     found = _DURATION.fullmatch(text)
-    if not found or int(found[1]) < 1:
+    if not found:
         raise ValueError("is no duration; write 250ms, 60s, 5m or 1h")
-    return int(found[1]) * _SHORT_MS[found[2]]
+    milliseconds = int(found[1]) * _SHORT_MS[found[2]]
+    if not 1 <= milliseconds <= MAX_DURATION_MS:
+        raise ValueError("must be 1ms to 1h")
+    return milliseconds
 
 
 def address(text: str) -> tuple[str, int]:

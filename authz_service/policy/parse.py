@@ -4,21 +4,19 @@ Stricter than YAML: no aliases, no tags, no duplicate keys; keys are strings. A 
 means something else than it seems to say is worse than none.
 """
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, cast
 
 import yaml
 
-from authz_service.policy.problem import Problem, Rule
-
-Path = tuple[str | int, ...]
+from authz_service.policy.problem import Path, Problem, Rule
+from authz_service.policy.strict_json import RepeatedMemberError, read_json
+from authz_service.policy.variables import Variable, find_variable
 
 MAX_DEPTH = 20
 
-_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
 )
@@ -28,16 +26,36 @@ _MAX_INTEGER_BITS = 64
 
 @dataclass(slots=True)
 class Document:
-    """One parsed file: its data, and on which line each part of it stands."""
+    """One parsed file: its data, and on which line each part of it stands.
+
+    `variables` are the values that came from the environment, `left_out` those that a variable
+    left out.
+    """
 
     file: str
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    variables: dict[Path, Variable] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
 
     def report(self, rule: Rule, path: Path, message: str) -> None:
         """Note a broken rule at `path`."""
-        self.problems.append(Problem(self.file, self.line(path), spell(path), message, rule))
+        place = self.public(path)
+        self.problems.append(Problem(self.file, self.line(path), place, message, rule))
+
+    def public(self, path: Path) -> Path:
+        """As much of `path` as a message may tell: names inside a variable are part of a value."""
+        for end in range(len(path)):
+            if path[:end] in self.variables:
+                inside = takewhile(lambda part: isinstance(part, int), path[end:])
+                return (*path[:end], *inside)
+        return path
+
+    def variable(self, path: Path) -> Variable | None:
+        """The variable that the value at `path` came from."""
+        around = (path[:end] for end in range(len(path) + 1))
+        return next((self.variables[part] for part in around if part in self.variables), None)
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it that the file does hold."""
@@ -56,19 +74,12 @@ class Document:
         return cast("object", found)
 
 
-def spell(path: Path) -> str:
-    """A path as people write it: `routes[2].match.path`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
-
-
-def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
+def parse(text: str, *, file: str, environment: Mapping[str, str] | None) -> Document:
     """Parse one policy file. What is wrong stands in the document's `problems`.
 
-    A value that is exactly `${NAME}` is taken from `environment`, as JSON where it is JSON; a
-    variable that is not set leaves its key out, so that the default applies.
+    A value that is exactly `${NAME}` is taken from `environment`, as JSON where it is JSON, and
+    has to be set. `${NAME:-text}` has a default, and `${NAME:-}` may leave its key out. Without
+    an `environment` all of them are refused.
     """
     document = Document(file)
     try:
@@ -77,7 +88,7 @@ def parse(text: str, *, file: str, environment: Mapping[str, str]) -> Document:
         mark = error.problem_mark
         line = mark.line + 1 if mark else 1
         message = f"is not valid YAML: {error.problem}"
-        document.problems.append(Problem(file, line, "", message, Rule.YAML))
+        document.problems.append(Problem(file, line, (), message, Rule.YAML))
     except (yaml.YAMLError, ValueError, OverflowError):
         document.report(Rule.YAML, (), "is not valid YAML: it holds a character YAML forbids")
     except RecursionError:
@@ -101,7 +112,7 @@ def _plain_value(node: yaml.ScalarNode) -> object:
 class _Reader:
     """Walks the node tree once."""
 
-    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, environment: Mapping[str, str] | None) -> None:
         self._document = document
         self._environment = environment
         self._seen: set[int] = set()
@@ -123,14 +134,16 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
         found: dict[str, object] = {}
+        keys: set[str] = set()  # those without a value too
         for key_node, value_node in node.value:
             key = self._key(key_node, path)
             if key is None:
                 continue
-            if key in found:
+            if key in keys:
                 self._document.lines[*path, key] = key_node.start_mark.line + 1
                 self._refuse(Rule.YAML_DUPLICATE_KEY, (*path, key), "stands here twice")
                 continue
+            keys.add(key)
             value = self.read(value_node, (*path, key))
             if value is not _ABSENT:
                 found[key] = value
@@ -161,20 +174,35 @@ class _Reader:
         except (ValueError, LookupError):
             message = f"{node.value!r} is no number or boolean; quote it"
             return self._refuse(Rule.YAML_TAG, path, message)
-        if isinstance(value, str) and (variable := _VARIABLE.fullmatch(value)):
-            return self._substitute(variable[1], path)
-        return value
+        variable = find_variable(value) if isinstance(value, str) else None
+        return self._substitute(variable, path) if variable else value
 
-    def _substitute(self, name: str, path: Path) -> object:
-        text = self._environment.get(name)
-        if not text:
+    def _substitute(self, variable: Variable, path: Path) -> object:
+        if self._environment is None:
+            return self._refuse(Rule.VARIABLE, path, "variables stand for nothing here")
+        text = self._environment.get(variable.name)
+        if text:
+            self._document.variables[path] = variable
+            return self._variable_value(variable, text, path)
+        if variable.default is None:
+            optional = f"${{{variable.name}:-}}"
+            message = f"{variable} is unset or empty; write {optional} where it may be missing"
+            return self._refuse(Rule.VARIABLE, path, message)
+        if not variable.default:
+            self._document.left_out.append(path)
             return _ABSENT
+        return self._variable_value(variable, variable.default, path)
+
+    def _variable_value(self, variable: Variable, text: str, path: Path) -> object:
         if text[0] not in "[{":
             return text
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return self._refuse(Rule.VARIABLE, path, f"${{{name}}} is not valid JSON")
+            return read_json(text)
+        except RepeatedMemberError as error:
+            message = f"{variable} names a member of an object twice"
+            return self._refuse(Rule.VARIABLE, (*path, *error.path), message)
+        except ValueError:
+            return self._refuse(Rule.VARIABLE, path, f"{variable} is not valid JSON")
 
     def _refuse(self, rule: Rule, path: Path, message: str) -> object:
         self._document.report(rule, path, message)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+Path = tuple[str | int, ...]
+
 
 class Rule(StrEnum):
     """The rules a policy file must keep."""
@@ -20,6 +22,7 @@ class Rule(StrEnum):
     UNSUPPORTED = "unsupported"
     INCLUDE = "include"
     INCLUDE_CLASH = "include-clash"
+    ROUTE_NAME_RESERVED = "route-name-reserved"
     ROUTE_NAME_TWICE = "route-name-twice"
     ROUTE_UNREACHABLE = "route-unreachable"
     ROUTE_LIMITS_WITHOUT_CALLER = "route-limits-without-caller"
@@ -28,16 +31,29 @@ class Rule(StrEnum):
     COST_ABOVE_LIMIT = "cost-above-limit"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+def spell(path: Path) -> str:
+    """A path as people write it: `routes[2].match.path`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One broken rule: where, and what to do. `line` counts from 1."""
 
     file: str
     line: int
-    path: str
+    path: Path
     message: str
     rule: Rule
 
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """Sorts the problems of one file as people read it."""
+        return self.line, spell(self.path), self.message
+
     def __str__(self) -> str:
         """`file:line: path: message`, the form editors and terminals make a link of."""
-        return f"{self.file}:{self.line}: {self.path}: {self.message}".replace(": : ", ": ")
+        return f"{self.file}:{self.line}: {spell(self.path)}: {self.message}".replace(": : ", ": ")

@@ -20,6 +20,13 @@ def _notation(read: Callable[[str], Any], example: str) -> tuple[PlainValidator,
     return PlainValidator(validate), WithJsonSchema({"type": "string", "examples": [example]})
 
 
+def _whole_number(value: object) -> object:
+    # Literal compares with ==, and True == 1.0 == 1.
+    if type(value) is not int:
+        raise ValueError("must be 1")
+    return value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -108,7 +115,7 @@ class CorsPart(_Part):
 class PolicyFile(_Part):
     """A whole policy."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_whole_number)]
     include: list[str] = Field(default=[], description="Files with more tiers and routes.")
     metrics_prefix: MetricPrefix = "authz"
     trusted_hops: int = Field(

@@ -9,8 +9,7 @@ from pydantic_core import ErrorDetails
 
 from authz_service.policy import schema
 from authz_service.policy.merge import Merged
-from authz_service.policy.parse import Path
-from authz_service.policy.problem import Rule
+from authz_service.policy.problem import Path, Rule
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -40,6 +39,7 @@ _KNOWN_KEYS = sorted(
 
 def check_shape(merged: Merged) -> schema.PolicyFile | None:
     """The whole file, or None with its problems reported."""
+    _check_left_out(merged)
     try:
         return schema.PolicyFile.model_validate(merged.data)
     except ValidationError as error:
@@ -62,19 +62,71 @@ def well_formed(merged: Merged, key: str, model: type[_M]) -> Iterator[tuple[Pat
             continue
 
 
+def _check_left_out(merged: Merged) -> None:
+    """A key that a variable left out must be a key all the same."""
+    for path in merged.left_out:
+        try:
+            schema.PolicyFile.model_validate(_with_null(merged.data, path))
+        except ValidationError as error:
+            for details in error.errors():
+                if _is_of_key(details) and _path(details) == path:
+                    _report(merged, details)
+
+
+def _with_null(data: object, path: Path) -> object:
+    """A copy of `data` in which `path` exists."""
+    if not path:
+        return None
+    if isinstance(data, dict):
+        return {**data, path[0]: _with_null(data.get(path[0]), path[1:])}
+    if isinstance(data, list):
+        return [
+            _with_null(item, path[1:]) if place == path[0] else item
+            for place, item in enumerate(data)
+        ]
+    return data
+
+
 def _report(merged: Merged, details: ErrorDetails) -> None:
-    path = tuple(part for part in details["loc"] if part != "[key]")
-    if details["type"] == "extra_forbidden":
-        merged.report(Rule.UNKNOWN_KEY, path, f"is an unknown key{_suggestion(str(path[-1]))}")
-        return
+    path = _path(details)
     if details["type"] == "missing":
-        if not merged.is_reported(path):  # a value that could not be read was left out
-            merged.report(Rule.MISSING_KEY, path, "is required")
-        return
+        _report_missing(merged, path)
+    elif details["type"] == "extra_forbidden":
+        _report_unknown(merged, path)
+    else:
+        _report_value(merged, path, details)
+
+
+def _report_missing(merged: Merged, path: Path) -> None:
+    if variable := merged.variable(path[:-1]):
+        merged.report(Rule.MISSING_KEY, path[:-1], f"{variable} lacks {path[-1]}")
+    elif not merged.is_reported(path):  # a value that could not be read was left out
+        merged.report(Rule.MISSING_KEY, path, "is required")
+
+
+def _report_unknown(merged: Merged, path: Path) -> None:
+    if variable := merged.variable(path[:-1]):
+        merged.report(Rule.UNKNOWN_KEY, path[:-1], f"{variable} has an unknown key")
+    else:
+        merged.report(Rule.UNKNOWN_KEY, path, f"is an unknown key{_suggestion(str(path[-1]))}")
+
+
+def _report_value(merged: Merged, path: Path, details: ErrorDetails) -> None:
     if path and isinstance(path[-1], int) and not isinstance(merged.value(path[:-1]), list):
         path = path[:-1]  # a single value where a list may stand
     sentence = _SENTENCES.get(details["type"], details["msg"]).format(**details.get("ctx", {}))
-    merged.report(Rule.VALUE, path, f"{_shown(details['input'])} {sentence}".lstrip())
+    variable = merged.variable(path[:-1] if _is_of_key(details) else path)
+    shown = str(variable) if variable else _shown(details["input"])
+    merged.report(Rule.VALUE, path, f"{shown} {sentence}".lstrip())
+
+
+def _path(details: ErrorDetails) -> Path:
+    return tuple(part for part in details["loc"] if part != "[key]")
+
+
+def _is_of_key(details: ErrorDetails) -> bool:
+    """Whether the name of a key is wrong, rather than its value."""
+    return details["type"] == "extra_forbidden" or details["loc"][-1:] == ("[key]",)
 
 
 def _suggestion(key: str) -> str:

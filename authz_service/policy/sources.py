@@ -44,13 +44,17 @@ def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> 
         try:
             text = _read(folder / name)
         except OSError as error:
-            main.report(
-                Rule.INCLUDE, ("include", place), f"{name!r} cannot be read: {error.strerror}"
-            )
+            _report(main, place, f"cannot be read: {error.strerror}")
         except ValueError:  # a NUL or a lone surrogate
-            main.report(Rule.INCLUDE, ("include", place), f"{name!r} is no file name")
+            _report(main, place, "is no file name")
         else:
             yield parse(text, file=str(folder / name), environment=environment)
+
+
+def _report(main: Document, place: int, message: str) -> None:
+    path = ("include", place)
+    shown = main.variable(path) or repr(main.value(path))
+    main.report(Rule.INCLUDE, path, f"{shown} {message}")
 
 
 def _read(file: Path) -> str:

@@ -21,7 +21,7 @@ from authz_service.testing.builders import read_policy
 
 VALID = Path(__file__).parents[2] / "fixtures" / "policies" / "valid"
 MINIMAL = (VALID / "minimal.yaml").read_text()
-ORIGINS = MINIMAL + 'cors: {origins: "${ORIGINS}"}\n'
+ORIGINS = MINIMAL + 'cors: {origins: "${ORIGINS:-}"}\n'
 
 
 def test_every_key_has_its_effect() -> None:
@@ -45,7 +45,7 @@ def test_tiers_get_rates_and_quotas_named_after_their_window() -> None:
     tiers = load_policy(VALID / "complete.yaml", {}).tiers
     assert tiers["anonymous"].rate is None
     assert tiers["anonymous"].quota is None
-    assert tiers["anonymous"].max_upload_bytes == 0
+    assert tiers["anonymous"].max_upload_bytes == 1
     assert tiers["free"].rate == Rate(name="per-10s", limit=5, window_ms=10_000)
     assert tiers["free"].quota == Quota(
         name="per-week", limit=1_000, period=Period.WEEK, zone="Europe/Berlin"
@@ -118,9 +118,33 @@ def test_what_a_minimal_policy_leaves_out_has_these_defaults() -> None:
     ],
 )
 def test_a_variable_fills_a_value(text: str | None, expected: tuple[str, ...]) -> None:
-    """A set variable is read as JSON; unset or empty, the key's default applies."""
+    """A set variable is read as JSON; where it may be missing, the key's default applies."""
     environment = {} if text is None else {"ORIGINS": text}
     assert read_policy(ORIGINS, environment=environment).cors_origins == expected
+
+
+@pytest.mark.parametrize("environment", [{}, {"FREE_RATE": ""}])
+def test_a_limit_whose_variable_is_unset_is_no_unlimited_tier(environment: dict[str, str]) -> None:
+    """A forgotten variable is an error that says how to leave a key out on purpose."""
+    text = MINIMAL.replace("10/minute", '"${FREE_RATE}"')
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy(text, environment=environment)
+    (problem,) = caught.value.problems
+    assert problem.startswith("policy.yaml:4: tiers.free.rate: ${FREE_RATE} is unset or empty; ")
+    on_purpose = read_policy(text.replace("RATE}", "RATE:-}"), environment=environment)
+    assert on_purpose.tiers["free"].rate is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, ("https://a.example",)), ({"ORIGINS": '["https://b.example"]'}, ("https://b.example",))],
+)
+def test_a_default_stands_in_for_a_variable(
+    environment: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    """The text after `:-` is read as the variable's would be."""
+    text = ORIGINS.replace('"${ORIGINS:-}"', """'${ORIGINS:-["https://a.example"]}'""")
+    assert read_policy(text, environment=environment).cors_origins == expected
 
 
 @pytest.mark.parametrize("text", ['["https://a.example"', "[" * 100_000, "{]"])
@@ -132,8 +156,8 @@ def test_a_variable_that_is_no_json_is_a_problem_of_its_line(text: str) -> None:
 
 
 def test_a_variable_in_a_list_leaves_its_place_out() -> None:
-    """An unset variable inside a list is no element, and the lines of the others stay right."""
-    text = MINIMAL + 'cors:\n  origins:\n    - "${NOT_SET}"\n    - "*"\n'
+    """A missing variable inside a list is no element, and the lines of the others stay right."""
+    text = MINIMAL + 'cors:\n  origins:\n    - "${NOT_SET:-}"\n    - "*"\n'
     with pytest.raises(ConfigurationError) as caught:
         read_policy(text)
     (problem,) = caught.value.problems

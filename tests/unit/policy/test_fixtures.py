@@ -17,8 +17,19 @@ INVALID = sorted((POLICIES / "invalid").glob("*.yaml"))
 VALID = sorted((POLICIES / "valid").glob("*.yaml"))
 ENVIRONMENT = {
     "BROKEN_JSON": '["unclosed',
+    "EMPTY": "",
+    "NAME": "hunter2",
     "ORIGINS": '["https://app.example.com"]',
+    "PATH_OF_A_ROUTE": "/v1/hunter2",
     "PREFIX": "shop",
+    "REPEATED_MEMBER": '[{"name": "hunter2", "name": "other", "rate": "1/minute"}]',
+    "SECRET": "Hunter2",
+    "SECRETS": '["Hunter2", {"Hunter2": 1}]',
+    "SECRET_OBJECT": '{"Hunter2": "Hunter2", "match": "Hunter2"}',
+    "SECRET_ROUTE": (
+        '{"name": "hunter2", "match": {"method": "GET", "path": "/hunter2"}, "cost": 99}'
+    ),
+    "SECRET_TIERS": '{"Hunter2": {"rate": "Hunter2", "max_upload": "1MB"}, "hunter2": {}}',
 }
 
 
@@ -39,6 +50,14 @@ def test_a_broken_policy_gets_exactly_these_messages(file: Path) -> None:
         load_policy(file, ENVIRONMENT)
     told = "".join(f"{problem}\n" for problem in caught.value.problems)
     assert told.replace(str(file), "{file}").replace(str(file.parent), "{folder}") == expected
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_no_message_shows_a_value_of_the_environment(file: Path) -> None:
+    """It may be a secret that stands in the wrong place, so its variable is named instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_policy(file, ENVIRONMENT)
+    assert "hunter2" not in repr(caught.value.problems).lower()
 
 
 @pytest.mark.parametrize("file", VALID, ids=lambda file: file.stem)

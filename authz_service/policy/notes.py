@@ -1,0 +1,12 @@
+"""What is right in a policy and still not what its author may expect."""
+
+from authz_service.core.rules import Policy
+
+
+def warnings(policy: Policy) -> tuple[str, ...]:
+    """One sentence for each, without a line: it stands in a policy that is accepted."""
+    return tuple(
+        f"route {route.name}: global_limits are read but not enforced in this release"
+        for route in policy.routes
+        if route.global_limits
+    )
