@@ -63,7 +63,7 @@ class Live:
 
     def refusals(self) -> list[list[str]]:
         """The problems that each process told, time after time."""
-        lines = [line for line in self.stack.output if '"configuration refused' in line]
+        lines = [line for line in self.stack.output if '"configuration not in force' in line]
         return [json.loads(line)["problems"] for line in lines]
 
     def steady(self) -> AbstractContextManager[Traffic]:
