@@ -4,6 +4,14 @@ from typing import Protocol
 
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge
+from authz_service.errors import StoreError
+
+
+class InconclusiveError(StoreError):
+    """This charge failed, and that tells nothing new about whether the store works for others.
+
+    Its own counter cannot be used, or the store was not asked at all.
+    """
 
 
 class CounterStore(Protocol):

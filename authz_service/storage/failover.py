@@ -1,7 +1,7 @@
 """What a limited request gets while the shared store does not answer."""
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -10,8 +10,10 @@ from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Charge, StoreFailure
 from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics, StoreOutcome
-from authz_service.storage.base import CounterStore
+from authz_service.storage.base import CounterStore, InconclusiveError
 from authz_service.storage.breaker import Breaker
+
+_WARNING_INTERVAL_MS: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +32,7 @@ class FailoverStore:
         self._clock = clock
         self._metrics = metrics
         self._breaker = Breaker()
+        self._next_warning_ms = 0
 
     @property
     def is_failing(self) -> bool:
@@ -77,7 +80,8 @@ class FailoverStore:
     async def _charge_shared(
         self, subject: str, charges: tuple[Charge, ...], once: str | None
     ) -> Metered:
-        if not self._breaker.lets_through(self._clock.monotonic_ms()):
+        ticket = self._breaker.ask(self._clock.monotonic_ms())
+        if ticket is None:
             self._metrics.store_skipped()
             raise StoreError("the counter store keeps failing and is left alone for up to a second")
         began = stopwatch()
@@ -85,18 +89,32 @@ class FailoverStore:
             metered = await self._shared.charge(subject, charges, once=once)
         except StoreError as error:
             self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
-            self._failed(error)
+            self._failed(error, ticket)
             raise
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
-        if self._breaker.is_open:
-            _log.info("the counter store answers again")
-            self._metrics.fallback(active=False)
-        self._breaker.succeeded()
+        self._succeeded(ticket)
         return metered
 
-    def _failed(self, error: StoreError) -> None:
+    def _succeeded(self, ticket: int) -> None:
         was_open = self._breaker.is_open
-        self._breaker.failed(self._clock.monotonic_ms())
+        self._breaker.succeeded(ticket, self._clock.monotonic_ms())
+        if was_open and not self._breaker.is_open:
+            _log.info("the counter store answers again")
+            self._metrics.fallback(active=False)
+
+    def _failed(self, error: StoreError, ticket: int) -> None:
+        if isinstance(error, InconclusiveError):
+            self._warn(error)
+            return
+        was_open = self._breaker.is_open
+        self._breaker.failed(ticket, self._clock.monotonic_ms())
         if self._breaker.is_open and not was_open:
             _log.error("the counter store keeps failing", error=str(error))
             self._metrics.fallback(active=True)
+
+    def _warn(self, error: InconclusiveError) -> None:
+        """Log an error that opens no breaker, and so could come with every request."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms >= self._next_warning_ms:
+            self._next_warning_ms = now_ms + _WARNING_INTERVAL_MS
+            _log.warning("the counter store did not take a charge", error=str(error))

@@ -20,6 +20,7 @@ from authz_service.core.meter import (
 from authz_service.core.rules import Charge, Quota, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.answers import RecentAnswers
+from authz_service.storage.base import InconclusiveError
 
 MAX_COUNTERS: Final = 200_000
 """How many counters one process keeps unless told otherwise. See `docs/limits.md` for the bytes."""
@@ -32,8 +33,8 @@ class MemoryStore:
 
     Nothing is awaited between reading and taking, so callers on one event loop cannot interleave.
     Counters that count for nothing any more are dropped a few at a time. When every counter kept
-    still counts, a new one is refused with `StoreError`: forgetting a live counter would let its
-    subject exceed a limit, and whoever can invent subjects could make the store forget.
+    still counts, a new one is refused: forgetting a live counter would let its subject exceed a
+    limit, and whoever can invent subjects could make the store forget. Known subjects go on.
     """
 
     def __init__(self, clock: Clock, *, max_counters: int = MAX_COUNTERS) -> None:
@@ -55,7 +56,8 @@ class MemoryStore:
         """Take every charge from its limit, or none of them.
 
         Raises:
-            StoreError: no room for another counter, or the store is closed.
+            InconclusiveError: no room for another counter.
+            StoreError: the store is closed.
         """
         if self._closed:
             raise StoreError("the counter store is closed")
@@ -121,7 +123,7 @@ class MemoryStore:
 
     def _make_room(self, counters: int) -> None:
         if len(self._expires_ms) + counters > self._max_counters:
-            raise StoreError(f"all {self._max_counters} counters in memory are in use")
+            raise InconclusiveError(f"all {self._max_counters} counters in memory are in use")
 
     def _drop_expired(self, now_ms: int) -> None:
         for _ in range(_SWEEP_STEPS):

@@ -3,14 +3,16 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Charge, Rate, StoreFailure
 from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics
-from authz_service.storage.breaker import FAILURES_TO_OPEN, PROBE_INTERVAL_MS
+from authz_service.storage.breaker import INCIDENTS_TO_OPEN, PROBE_INTERVAL_MS
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.recent import WINDOW_MS
 from authz_service.testing.clock import ManualClock
 from authz_service.testing.stores import Fault, FaultyStore
 
@@ -33,7 +35,7 @@ class Stack:
         """Make one charge for one subject."""
         return await self.store.charge("key:a", TWO, mode, once=once)
 
-    async def fail(self, times: int = FAILURES_TO_OPEN) -> None:
+    async def fail(self, times: int = INCIDENTS_TO_OPEN) -> None:
         """Let the shared store fail, one call after the other."""
         self.shared.fault = Fault.FAILING
         for _ in range(times):
@@ -79,7 +81,7 @@ async def test_deny_raises() -> None:
     """The caller turns the error into a 503: before the breaker opens and after."""
     stack = Stack()
     stack.shared.fault = Fault.FAILING
-    for _ in range(FAILURES_TO_OPEN + 2):
+    for _ in range(INCIDENTS_TO_OPEN + 2):
         with pytest.raises(StoreError):
             await stack.charge(StoreFailure.DENY)
 
@@ -121,13 +123,57 @@ async def test_the_first_answer_closes_the_breaker() -> None:
     assert (await stack.charge()).scope is Scope.SHARED
 
 
-async def test_four_failures_do_not_open_it() -> None:
-    """Only failures without a success between them count."""
+async def test_four_failures_now_and_then_do_not_open_it() -> None:
+    """Failures count without a success between them, or within a second."""
     stack = Stack()
     for _ in range(3):
-        await stack.fail(FAILURES_TO_OPEN - 1)
+        await stack.fail(INCIDENTS_TO_OPEN - 1)
         stack.shared.fault = None
         assert (await stack.charge(StoreFailure.ALLOW)).scope is Scope.SHARED
+        stack.clock.advance(WINDOW_MS)
+
+
+async def test_a_store_that_fails_every_other_call_is_left_alone() -> None:
+    """Five failures in ten calls within a second are enough, and one in two is not."""
+    stack = Stack()
+    for incidents in range(1, INCIDENTS_TO_OPEN + 1):
+        stack.shared.fault = None
+        await stack.charge(StoreFailure.ALLOW)
+        await stack.fail(1)
+        assert stack.store.is_failing is (incidents == INCIDENTS_TO_OPEN)
+
+
+async def test_an_error_that_tells_nothing_of_the_store_never_opens_it() -> None:
+    """A memory full of live counters refuses new subjects; those it knows are still counted."""
+    clock = ManualClock()
+    store = FailoverStore(
+        MemoryStore(clock, max_counters=1),
+        local=MemoryStore(clock),
+        clock=clock,
+        metrics=Metrics(),
+    )
+    await store.charge("key:known", TWO, StoreFailure.DENY)
+    for stranger in range(3 * INCIDENTS_TO_OPEN):
+        with pytest.raises(StoreError, match="in use"):
+            await store.charge(f"key:{stranger}", TWO, StoreFailure.DENY)
+    assert not store.is_failing
+    assert (await store.charge("key:known", TWO, StoreFailure.DENY)).scope is Scope.SHARED
+
+
+async def test_such_errors_are_logged_once_a_second() -> None:
+    """They open no breaker, so without this nobody would read of them, or of nothing else."""
+    clock = ManualClock()
+    store = FailoverStore(
+        MemoryStore(clock, max_counters=0), local=MemoryStore(clock), clock=clock, metrics=Metrics()
+    )
+    with capture_logs() as logs:
+        for _ in range(3):
+            for _ in range(10):
+                await store.charge("key:a", TWO, StoreFailure.ALLOW)
+            clock.advance(1_000)
+    assert [(line["log_level"], line["error"]) for line in logs] == [
+        ("warning", "all 0 counters in memory are in use")
+    ] * 3
 
 
 async def test_a_cancelled_probe_does_not_end_the_probing() -> None:
