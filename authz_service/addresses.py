@@ -46,9 +46,14 @@ class HostAndPort:
         bracketed = host.startswith("[") and host.endswith("]")
         bare = host[1:-1] if bracketed else host
         is_host = bracketed is (":" in bare) and (is_ip(bare) or _NAME.fullmatch(bare))
-        if not is_host or not _is_port(port):
+        if not is_host or not is_port(port):
             raise ValueError("is not HOST:PORT")
         return cls(bare, int(port))
+
+
+def is_port(text: str) -> bool:
+    """Whether a text is a port in decimal; 0 is the one that the system chooses."""
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and int(text) <= MAX_PORT
 
 
 def is_ip(host: str) -> bool:
@@ -124,7 +129,3 @@ def _absolute(path: Path, *, room: int) -> Path:
     if not _NOT_IN_A_PATH.isdisjoint(str(absolute)):
         raise ValueError("holds one of % # ?, which the address of a socket cannot")
     return absolute
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= len("65535") and int(text) <= MAX_PORT

@@ -3,7 +3,7 @@
 import json
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,10 @@ from authz_service.supervise.process import Part
 from authz_service.transports.probe import is_serving
 
 _DRAIN_SECONDS = 30.0
+
+# Secrets go to the sidecar and to nobody else.
+_SYSTEM = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"})
+_IMAGE_SERVICE = frozenset({"IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Layout:
 
 def valkey(layout: Layout) -> Part:
     """The counter store: in memory only, on a Unix socket only."""
+    log = layout.run_dir / "valkey.log"
     return Part(
         name="Valkey",
         command=(
@@ -65,10 +70,11 @@ def valkey(layout: Layout) -> Part:
             *("--appendonly", "no"),
             *("--dir", str(layout.run_dir)),
             *("--loglevel", "warning"),
-            *("--logfile", str(layout.run_dir / "valkey.log")),
+            *("--logfile", str(log)),
         ),
         ready=lambda: valkey_ok(layout.valkey_socket),
-        environment=layout.environment,
+        environment=_only(layout.environment, _SYSTEM),
+        log=log,
     )
 
 
@@ -80,7 +86,8 @@ def authz(layout: Layout) -> Part:
         ready=lambda: _all_serving(layout),
         environment={
             "API_KEYS": json.dumps(LOCAL_KEYS),
-            **layout.environment,
+            **layout.environment,  # whole, because policies name variables of their own
+            "AUTHZ_GRPC_LISTEN": "",
             "AUTHZ_WORKERS": str(layout.workers),
             "AUTHZ_DRAIN_SECONDS": "0",  # Envoy has gone before
             "AUTHZ_POLICY_FILE": str(layout.policy_file),
@@ -109,7 +116,7 @@ def image_service(layout: Layout) -> Part:
         command=(sys.executable, "-m", "image_service", "serve"),
         ready=lambda: http_ok(layout.app_port, "/readyz"),
         environment={
-            **layout.environment,
+            **_only(layout.environment, _SYSTEM | _IMAGE_SERVICE),
             "IMAGE_LISTEN": f"{LOOPBACK}:{layout.app_port}",
             "IMAGE_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.image_operations_port}",
         },
@@ -124,7 +131,11 @@ def envoy(layout: Layout) -> Part:
         name="Envoy",
         command=envoy_command(str(binaries.envoy()), bootstrap),
         ready=lambda: http_ok(layout.scrape_port, "/ready"),
-        environment=layout.environment,
+        environment=_only(layout.environment, _SYSTEM),
         stdout=PIPE,
         before_stop=lambda: drain_envoy(layout.envoy_admin, timeout_s=_DRAIN_SECONDS),
     )
+
+
+def _only(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name in names}

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
+from authz_service.addresses import is_port, run_folder
 from authz_service.errors import ConfigurationError, StackError
 from authz_service.local import parts
 from authz_service.local.all_metrics import all_metrics
 from authz_service.local.console import Console
 from authz_service.local.parts import Layout
-from authz_service.local.ports import claim
+from authz_service.local.ports import claims
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part, start
 
@@ -29,10 +30,10 @@ _READY_TIMEOUT_S = 30.0
 
 
 async def run_stack(*, policy_file: Path, environment: Mapping[str, str], console: Console) -> None:
-    """Run the whole stack until SIGINT or SIGTERM. Must run in the main thread.
+    """Run the whole stack until SIGINT, SIGTERM or SIGHUP. Must run in the main thread.
 
     Raises:
-        ConfigurationError: a port is no port.
+        ConfigurationError: a port is no port, or the run folder's path is too long.
         StackError: a port is taken, a program is missing, or a part died; the rest is stopped.
     """
     stop = stop_event()
@@ -66,30 +67,42 @@ async def _show(lines: asyncio.StreamReader, console: Console) -> None:
 
 
 def _layout(policy_file: Path, environment: Mapping[str, str], folders: ExitStack) -> Layout:
-    """Ports and folder. The folder is a short one: a Unix socket's path holds 107 bytes."""
-    run_dir = environment.get("AUTHZ_RUN_DIR")
-    if not run_dir:
-        run_dir = folders.enter_context(tempfile.TemporaryDirectory(prefix="authz-"))
-    Path(run_dir).mkdir(parents=True, exist_ok=True)
-    return Layout(
-        run_dir=Path(run_dir).absolute(),
-        policy_file=policy_file.absolute(),
-        public_port=_port(environment, "PORT", 8000, "Envoy's public door"),
-        scrape_port=_port(environment, "AUTHZ_SCRAPE_PORT", 9901, "Envoy's metrics"),
-        app_port=_port(environment, "AUTHZ_APP_PORT", 8080, "the image service"),
-        authz_operations_port=_port(
-            environment, "AUTHZ_OPERATIONS_PORT", 9102, "the sidecar's metrics"
-        ),
-        image_operations_port=_port(
-            environment, "IMAGE_OPERATIONS_PORT", 9103, "the image service's metrics"
-        ),
-        all_metrics_port=claim(0, purpose="all metrics together", setting=""),
-        environment=environment,
-    )
+    with claims() as claim:
+
+        def port(setting: str, default: int, purpose: str) -> int:
+            wanted = _port(environment.get(setting) or str(default), setting)
+            return claim(wanted, purpose=purpose, setting=setting)
+
+        return Layout(
+            run_dir=_run_dir(environment.get("AUTHZ_RUN_DIR"), folders),
+            policy_file=policy_file.absolute(),
+            public_port=port("PORT", 8000, "Envoy's public door"),
+            scrape_port=port("AUTHZ_SCRAPE_PORT", 9901, "Envoy's metrics"),
+            app_port=port("AUTHZ_APP_PORT", 8080, "the image service"),
+            authz_operations_port=port("AUTHZ_OPERATIONS_PORT", 9102, "the sidecar's metrics"),
+            image_operations_port=port(
+                "IMAGE_OPERATIONS_PORT", 9103, "the image service's metrics"
+            ),
+            all_metrics_port=claim(0, purpose="all metrics together", setting=""),
+            environment=environment,
+        )
 
 
-def _port(environment: Mapping[str, str], setting: str, default: int, purpose: str) -> int:
-    text = environment.get(setting) or str(default)
-    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):  # noqa: PLR2004
+def _run_dir(wanted: str | None, folders: ExitStack) -> Path:
+    """A folder with room for sockets: the wanted one, or one that goes when the stack goes."""
+    if not wanted:
+        return Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="authz-")))
+    try:
+        folder = run_folder(Path(wanted))
+        folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise ConfigurationError([f"AUTHZ_RUN_DIR: {wanted!r} {error}"]) from None
+    except OSError as error:
+        raise StackError(f"cannot write to {wanted}: {error.strerror}") from error
+    return folder
+
+
+def _port(text: str, setting: str) -> int:
+    if not is_port(text):
         raise ConfigurationError([f"{setting}: {text!r} is no port; write 0 for a free one"])
-    return claim(int(text), purpose=purpose, setting=setting)
+    return int(text)

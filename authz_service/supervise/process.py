@@ -8,22 +8,28 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from authz_service.errors import StackError
 from authz_service.supervise import lifeline
 
 _PROBE_INTERVAL_S = 0.02
+_LOG_LINES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What to run, and how to tell that it is ready. `ready` never raises and never hangs."""
+    """What to run, and how to tell that it is ready. `ready` never raises and never hangs.
+
+    `log` is the file in which the program says why it ends, where it does not print that.
+    """
 
     name: str
     command: Sequence[str]
     ready: Callable[[], Awaitable[bool]]
     environment: Mapping[str, str]
     stdout: int | None = None
+    log: Path | None = None
     stop_timeout_s: float = 5.0
     before_stop: Callable[[], Awaitable[None]] | None = None
 
@@ -51,11 +57,11 @@ class RunningPart:
         """Wait for the end of the process.
 
         Raises:
-            StackError: always, and saying how it ended.
+            StackError: always, and saying how it ended; below it the end of the part's log.
         """
         code = await self._process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        raise StackError(f"{self.name} {how}")
+        raise StackError("\n  ".join([f"{self.name} {how}", *_last_lines(self._part.log)]))
 
     async def until_ready(self, timeout_s: float) -> None:
         """Wait until the part answers.
@@ -113,3 +119,13 @@ async def start(part: Part) -> RunningPart:
     except OSError as error:
         raise StackError(f"{part.name} cannot be started: {error}") from error
     return RunningPart(part, process)
+
+
+def _last_lines(log: Path | None) -> list[str]:
+    """The end of a log; nothing of one that cannot be read."""
+    if log is None:
+        return []
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    except OSError:
+        return []

@@ -117,7 +117,7 @@ class Workers:
 
     async def _look_after(self, part: RunningPart, index: int) -> None:
         """Ask the worker now and then whether it is there; kill it when it hangs."""
-        with suppress(StackError):  # too slow a start is a hang, a death is seen elsewhere
+        with suppress(StackError):  # it died, or its start is too slow
             await part.until_ready(_START_TIMEOUT_S)
             self._answering.add(index)
             self._has_served = True

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from authz_service.local.console import LOCAL_KEYS
-from authz_service.local.ports import claim
+from authz_service.local.ports import claims
 from tests.e2e.client import Client
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +149,8 @@ def api_keys() -> str:
 
 def start(run_dir: Path, environment: Mapping[str, str]) -> Stack:
     """Start a stack; it may still fail to come up."""
-    ports = {name: claim(0, purpose="tests", setting=name) for name in INNER_PORTS}
+    with claims() as claim:
+        ports = {name: claim(0, purpose="tests", setting=name) for name in INNER_PORTS}
     process = subprocess.Popen(
         [sys.executable, "-m", "authz_service", "local"],
         cwd=ROOT,

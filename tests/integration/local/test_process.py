@@ -6,6 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,24 @@ async def test_a_part_that_dies_is_told_with_how(script: str, told: str) -> None
     with pytest.raises(StackError, match=told):
         await part.fail_when_dead()
     await part.stop()
+
+
+async def test_a_part_that_dies_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    """Five lines of the file in which the program says why; its bytes may be any."""
+    log = tmp_path / "part.log"
+    log.write_bytes(b"".join(b"line %d\n" % number for number in range(8)) + b"\xff\n")
+    part = await start(replace(python("raise SystemExit(1)"), log=log))
+    with pytest.raises(StackError) as caught:
+        await part.fail_when_dead()
+    lines = ("Part exited with 1", "line 4", "line 5", "line 6", "line 7", "\ufffd")
+    assert str(caught.value) == "\n  ".join(lines)
+
+
+async def test_a_part_that_dies_before_it_has_a_log_is_told_without(tmp_path: Path) -> None:
+    """A log that is not there hides nothing."""
+    part = await start(replace(python("raise SystemExit(1)"), log=tmp_path / "none.log"))
+    with pytest.raises(StackError, match=r"\APart exited with 1\Z"):
+        await part.fail_when_dead()
 
 
 async def test_a_part_that_dies_before_it_is_ready_is_told_at_once() -> None:
