@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from authz_service.errors import StackError
-from authz_service.supervise.process import Part
+from authz_service.supervise import workers as workers_module
+from authz_service.supervise.process import Part, start
 from authz_service.supervise.workers import Workers
 from authz_service.testing.clock import ManualClock
 
 REFUSED = 2  # how a worker ends that finds its files wrong
+ENDS = (sys.executable, "-S", "-c", "")
+SLEEPS = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
 LINGERS = "import sys, time; time.sleep(0.3); sys.exit({})"
 
 
@@ -70,3 +74,28 @@ async def test_workers_that_never_served_are_not_waited_for() -> None:
     """What is wrong from the start stays wrong, and the operator is told."""
     with pytest.raises(StackError, match="exited with 2"):
         await workers(5, REFUSED, ready=no).run()
+
+
+async def test_a_worker_that_ended_does_not_hang() -> None:
+    """Its death is told elsewhere, and once."""
+    part = await start(Part(name="worker", command=ENDS, ready=no, environment={}))
+    with suppress(StackError):
+        await part.fail_when_dead()
+
+    with capture_logs() as told:
+        await workers(1, 1)._look_after(part, 0)
+
+    assert told == []
+
+
+async def test_a_worker_that_never_begins_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told and killed, so that another can be started."""
+    monkeypatch.setattr(workers_module, "_START_TIMEOUT_S", 0.1)
+    part = await start(Part(name="worker", command=SLEEPS, ready=no, environment={}))
+
+    with capture_logs() as told:
+        await workers(1, 1)._look_after(part, 7)
+
+    assert told == [{"event": "worker hangs", "worker": 7, "log_level": "error"}]
+    with pytest.raises(StackError, match="killed by SIGKILL"):
+        await part.fail_when_dead()
