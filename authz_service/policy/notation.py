@@ -6,12 +6,17 @@ Each function reads one of them and raises ValueError with a sentence that says 
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from authz_service.core.match import is_template
 from authz_service.core.rules import Period
 
 MAX_ADMISSIONS = 1_000
 MAX_WINDOW_MS = 31 * 24 * 3_600_000
 MAX_SIZE = 1 << 30
 MAX_DURATION_MS = 3_600_000
+# Envoy refuses an expression of more than 100 steps (runtime key re2.max_program_size.error_level):
+# RE2 takes 4 for itself, 1 for a character and 3 for a placeholder.
+MAX_TEMPLATE_STEPS = 96
+_PLACEHOLDER_STEPS = 3
 _MAX_PORT = 65_535
 
 _UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
@@ -124,7 +129,16 @@ def path(text: str) -> str:
     root, *segments = text.split("/")
     if root or not segments or not (text == "/" or all(map(_is_segment, segments))):
         raise ValueError("is no path; write /jobs or /jobs/{job_id}, without query, // or ..")
+    if is_template(text) and sum(map(_steps, segments)) > MAX_TEMPLATE_STEPS:
+        raise ValueError(
+            f"is too long for Envoy; with placeholders, which count {_PLACEHOLDER_STEPS} each,"
+            f" write at most {MAX_TEMPLATE_STEPS} characters"
+        )
     return text
+
+
+def _steps(segment: str) -> int:
+    return 1 + (_PLACEHOLDER_STEPS if is_template(segment) else len(segment))
 
 
 def _is_segment(text: str) -> bool:
