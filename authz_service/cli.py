@@ -23,6 +23,7 @@ from authz_service.errors import AuthzServiceError, ConfigurationError
 from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
+from authz_service.policy.notes import warnings
 from authz_service.policy.schema import PolicyFile
 from authz_service.policy.sources import load_policy
 from authz_service.serve import serve
@@ -246,11 +247,20 @@ def _check_policy(parsed: argparse.Namespace) -> int:
         print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
         return _WRONG
     names = [route.name for route in policy.routes]
+    notes = warnings(policy)
     if parsed.json:
-        result = {"ok": True, "digest": policy.digest, "tiers": [*policy.tiers], "routes": names}
+        result = {
+            "ok": True,
+            "digest": policy.digest,
+            "tiers": [*policy.tiers],
+            "routes": names,
+            "warnings": notes,
+        }
         print(json.dumps(result, indent=2))
     else:
         print(f"{parsed.policy} is right: {len(policy.tiers)} tiers, {len(names)} routes.")
+        for note in notes:
+            print(f"warning: {note}", file=sys.stderr)
     return _DONE
 
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
 
@@ -19,11 +20,25 @@ DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 def test_the_policy_guide_shows_a_policy_that_loads(tmp_path: Path) -> None:
     """Copied from the guide, it is accepted."""
-    (example,) = re.findall(r"```yaml\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
     file = tmp_path / "policy.yaml"
-    file.write_text(example, encoding="utf-8")
+    file.write_text(policy_examples()[0], encoding="utf-8")
 
     assert [route.name for route in load_policy(file, {}).routes] == ["read", "write", "health"]
+
+
+def test_the_policy_guide_shows_a_key_file_that_loads(tmp_path: Path) -> None:
+    """Copied from the guide, it fits the policy above it, and its one plain key is refused."""
+    policy, key_file = policy_examples()
+    file = tmp_path / "policy.yaml"
+    file.write_text(policy, encoding="utf-8")
+    tiers = load_policy(file, {}).tiers
+
+    keys = load_api_keys([Source("keys.yaml", key_file, is_yaml=True)], tiers=tiers)
+
+    assert len(keys) == 4
+    record = keys.find(b"trial-key-of-2025")
+    assert record is not None
+    assert record.disabled
 
 
 def test_the_policy_guide_shows_what_check_policy_prints(tmp_path: Path) -> None:
@@ -81,6 +96,12 @@ def test_the_way_of_a_request_names_files_that_exist() -> None:
         if not ((ROOT / path).exists() or (ROOT / "authz_service" / path).exists())
     ]
     assert missing == []
+
+
+def policy_examples() -> tuple[str, str]:
+    """The policy and the key file that the guide shows."""
+    policy, key_file = re.findall(r"```yaml\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
+    return policy, key_file
 
 
 def row(name: str, field: FieldInfo) -> str:

@@ -14,7 +14,9 @@ from authz_service.settings import Settings
 from authz_service.testing.builders import PlantedSecrets
 
 POLICY = str(Path(image_service.__file__).with_name("policy.yaml"))
-BROKEN = str(Path(__file__).parents[1] / "fixtures" / "policies" / "invalid" / "combined.yaml")
+POLICIES = Path(__file__).parents[1] / "fixtures" / "policies"
+BROKEN = str(POLICIES / "invalid" / "combined.yaml")
+GLOBAL_LIMITS = str(POLICIES / "valid" / "complete.yaml")
 COMMANDS = ["serve", "local", "check-policy", "policy-schema", "render", "healthcheck"]
 
 
@@ -61,7 +63,21 @@ def test_a_right_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "ok": True,
         "tiers": ["anonymous", "free", "pro", "enterprise"],
         "routes": ["limits", "upscale", "job", "job-result", "health", "docs"],
+        "warnings": [],
     }
+
+
+@pytest.mark.parametrize("arguments", [["check-policy"], ["check-policy", "--json"]])
+def test_a_limit_that_is_not_enforced_is_told(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A right policy may still promise more than this release keeps, and that is said."""
+    assert main([*arguments, GLOBAL_LIMITS]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)["warnings"] if "--json" in arguments else [captured.err]
+    assert [text.removeprefix("warning: ").strip() for text in told] == [
+        "route order: global_limits are read but not enforced in this release"
+    ]
 
 
 def test_a_wrong_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,68 @@ def test_text_that_is_no_json_is_refused_without_being_quoted(text: str) -> None
     assert caught.value.problems == ("API_KEYS: is not valid JSON",)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[{"key": "sk-canary-1", "key": "sk-canary-2"}]', "API_KEYS[0]"),
+        ('[{}, {"sk-canary": 1, "sk-canary": 1}]', "API_KEYS[1]"),
+        ('[{"sk-canary": {"a": 1, "a": 1}}]', "API_KEYS[0]"),
+        ('[{"scopes": [{"a": 1, "a": 1}]}]', "API_KEYS[0].scopes[0]"),
+    ],
+)
+def test_a_member_that_stands_twice_is_told_by_its_place(text: str, place: str) -> None:
+    """Which of the two counted would be a guess; neither names nor values are repeated."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_api_keys([Source("API_KEYS", text)], tiers=TIERS)
+    assert caught.value.problems == (f"{place}: names a member twice",)
+
+
+CANARY = "sk-canary-4f1d7c90"
+ENTRY_YAML = f"- key: {CANARY}\n  name: A key\n  tier: free\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("- key: [" + CANARY, "keys.yaml:1: is not valid YAML"),
+        (f"- &k {{key: {CANARY}}}\n- *k\n", "keys.yaml:1: [1]: is an alias; write the value out"),
+        ("[" * 25 + CANARY + "]" * 25, "keys.yaml:1: [0][0]"),
+        (ENTRY_YAML + "  1: 2\n", "keys.yaml:1: [0]: has a key that is not a string; quote it"),
+        (ENTRY_YAML + f"  key: {CANARY}\n", "keys.yaml:4: [0]: has a key that stands there twice"),
+        (
+            ENTRY_YAML + f"  {CANARY}: 1\n  {CANARY}: 2\n",
+            "keys.yaml:5: [0]: has a key that stands there twice",
+        ),
+        (
+            ENTRY_YAML + "  expires_at: 2030-01-01T00:00:00Z\n",
+            "keys.yaml:4: [0].expires_at: is no string, number or boolean; quote it",
+        ),
+        (
+            ENTRY_YAML + f"  {CANARY}: 2030-01-01\n",
+            "keys.yaml:4: [0]: is no string, number or boolean; quote it",
+        ),
+        (
+            ENTRY_YAML.replace(CANARY, "${THE_KEY}"),
+            "keys.yaml:1: [0].key: is a variable, and key files have none; write the value out",
+        ),
+        (
+            ENTRY_YAML + "  expires_at: ${NOT_SET:-}\n",
+            "keys.yaml:4: [0].expires_at: is a variable, and key files have none;",
+        ),
+        ("keys: []", "keys.yaml:1: should be a valid array"),
+    ],
+)
+def test_a_key_file_that_cannot_be_read_is_told_by_place_and_remedy(
+    text: str, problem: str
+) -> None:
+    """One sentence for each rule of YAML that it breaks, and nothing of what it holds."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_api_keys([Source("keys.yaml", text, is_yaml=True)], tiers=TIERS)
+    (told,) = caught.value.problems
+    assert told.startswith(problem)
+    assert CANARY not in told
+
+
 @pytest.mark.parametrize("text", ["{}", '"text"', "1", "null", "true"])
 def test_anything_but_a_list_is_refused(text: str) -> None:
     """The variable is a list of entries."""
