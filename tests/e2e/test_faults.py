@@ -37,28 +37,23 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", params=["native", pytest.param("grpcio", marks=pytest.mark.slow)])
 def stack(policy: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """A stack that a test may break."""
-    keys = json.dumps([{"key": KEY, "name": "steady", "tier": "steady"}])
-    server = getattr(request, "param", "native")
-    with running(AUTHZ_POLICY_FILE=str(policy), API_KEYS=keys, AUTHZ_GRPC_SERVER=server) as started:
+    """A stack whose workers a test may break, but not five of them."""
+    with running(**environment(policy), AUTHZ_GRPC_SERVER=request.param) as started:
         yield started
 
 
-@pytest.mark.parametrize(
-    "stack", ["native", pytest.param("grpcio", marks=pytest.mark.slow)], indirect=True
-)
 def test_clients_see_nothing_of_a_worker_that_ends(stack: Stack) -> None:
     """One worker is killed, the other asked to stop: every request is a 200, on its connection."""
+    before = len(deaths(stack))
     with steady(stack) as flowing:
         replace(stack, 0, signal.SIGKILL, within_s=BACK_WITHIN_S)
         replace(stack, 1, signal.SIGTERM, within_s=BACK_WITHIN_S)
 
     assert set(flowing.outcomes) == {"200"}
     assert flowing.outcomes["200"] > 200
-    told = [json.loads(line)["death"] for line in stack.output if '"worker died"' in line]
-    assert told == ["worker 0 was killed by SIGKILL", "worker 1 exited with 0"]
+    assert deaths(stack)[before:] == ["worker 0 was killed by SIGKILL", "worker 1 exited with 0"]
 
 
 def test_a_hanging_worker_is_replaced(stack: Stack) -> None:
@@ -72,20 +67,32 @@ def test_a_hanging_worker_is_replaced(stack: Stack) -> None:
     assert any('"worker hangs"' in line for line in stack.output)
 
 
-def test_five_deaths_end_the_stack_with_one_clear_line(stack: Stack) -> None:
+def test_five_deaths_end_the_stack_with_one_clear_line(policy: Path) -> None:
     """A worker that dies again and again is no accident: exit code 1, and who says so."""
-    supervisor = sidecar(stack.process.pid)
-    killed: set[int] = set()
-    for _ in range(5):
-        victim = eventually(lambda: next(iter(set(workers(supervisor).values()) - killed), None))
-        killed.add(victim)
-        os.kill(victim, signal.SIGKILL)
+    with running(**environment(policy)) as stack:
+        supervisor, killed = sidecar(stack.process.pid), set[int]()
+        for _ in range(5):
+            victim = eventually(lambda: next(iter(set(workers(supervisor).values()) - killed), 0))
+            killed.add(victim)
+            os.kill(victim, signal.SIGKILL)
+        code = stack.wait()
 
-    assert stack.wait() == 1
+    assert code == 1
     errors = [line for line in stack.output if line.startswith("error: ")]
     assert len(errors) == 2
     assert errors[0].startswith("error: 5 workers died within 30 s, the last one: worker ")
     assert errors[1] == "error: authz_service exited with 1"
+
+
+def environment(policy: Path) -> dict[str, str]:
+    """A policy, and the key of steady traffic."""
+    keys = [{"key": KEY, "name": "steady", "tier": "steady"}]
+    return {"AUTHZ_POLICY_FILE": str(policy), "API_KEYS": json.dumps(keys)}
+
+
+def deaths(stack: Stack) -> list[str]:
+    """How each worker ended that has."""
+    return [json.loads(line)["death"] for line in stack.output if '"worker died"' in line]
 
 
 def steady(stack: Stack) -> AbstractContextManager[Traffic]:

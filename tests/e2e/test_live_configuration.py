@@ -107,7 +107,7 @@ def test_routes_come_and_go(live: Live) -> None:
     new = {"name": "new", "match": {"method": "GET", "path": "/new"}, "authentication": "required"}
 
     live.write(routes=[*rules()["routes"], new])
-    live.soon(lambda: live.get("/new", ()).status == 401)
+    live.soon(lambda: in_force(live) and live.get("/new", ()).status == 401)
     assert live.get("/new").json()["error"]["code"] == "NOT_FOUND"  # the application's own
     live.write()
 
@@ -124,7 +124,7 @@ def test_a_new_tier_and_its_key_come_together(live: Live) -> None:
     assert live.get(LIMITS).status == 200
     live.write(tiers=tiers(gold={"rate": "9/minute", "max_upload": "3MB"}))
 
-    live.soon(lambda: live.get(LIMITS, [("X-API-Key", "key-of-gold")]).status == 200)
+    live.soon(lambda: in_force(live))
     assert live.get(LIMITS, [("X-API-Key", "key-of-gold")]).json()["max_file_bytes"] == 3 << 20
 
 
@@ -154,7 +154,8 @@ def test_keys_come_and_go_and_bad_ones_are_never_shown(live: Live) -> None:
     new = [("X-API-Key", "key-of-somebody-new")]
 
     rename_into(live.keys, as_yaml([*keys(), entry]))
-    live.soon(lambda: live.get(LIMITS, new).status == 200)
+    live.soon(lambda: keys_everywhere(live) == len(keys()) + 1)
+    assert live.get(LIMITS, new).status == 200
     before = len(live.refusals())
     bad = [*keys(), {"name": "bad", "tier": "member", "key": f"{CANARY} {CANARY}", CANARY: CANARY}]
     rename_into(live.keys, as_yaml(bad))
@@ -167,6 +168,7 @@ def test_keys_come_and_go_and_bad_ones_are_never_shown(live: Live) -> None:
 
 
 @linux_only
+@pytest.mark.slow  # several starts of a worker that cannot
 def test_a_worker_that_dies_while_the_policy_is_bad_comes_back_with_a_good_one(live: Live) -> None:
     """It cannot start, the other goes on with the last good policy, and nobody gives up."""
     supervisor = sidecar(live.stack.process.pid)
@@ -295,6 +297,13 @@ def in_force(live: Live) -> bool:
     metrics = live.stack.operations.get("/metrics").body.decode()
     told = [line for line in metrics.splitlines() if line.startswith("authz_policy_info{")]
     return told == [f'authz_policy_info{{digest="{digest}"}} 1.0']
+
+
+def keys_everywhere(live: Live) -> int:
+    """How many keys the worker with the fewest knows."""
+    metrics = live.stack.operations.get("/metrics").body.decode()
+    (line,) = [it for it in metrics.splitlines() if it.startswith("authz_keys_loaded ")]
+    return int(float(line.split()[1]))
 
 
 def rename_into(file: Path, text: str) -> None:

@@ -186,7 +186,7 @@ async def test_a_missing_file_is_a_bad_state_like_any_other(files: Files) -> Non
         await soon(lambda: files.rates() == [20])
 
 
-@pytest.mark.parametrize("name", [r"a\0b", r"\uD800", "x" * 5_000])
+@pytest.mark.parametrize("name", [r"a\0b", r"\uD800"])
 async def test_a_fragment_that_cannot_exist_is_a_bad_state_like_any_other(
     files: Files, name: str
 ) -> None:

@@ -51,6 +51,7 @@ def test_told_twice_it_ends_at_once(start: Start) -> None:
     eventually(lambda: not any(is_there(pid) for pid in pids))
 
 
+@pytest.mark.slow  # several starts of a worker that cannot
 def test_a_place_that_is_taken_is_left_alone_and_told(start: Start, run_dir: Path) -> None:
     """Somebody serves on a worker's socket: it is named, exit code 1, and he serves on."""
     place = run_dir / "authz-1.sock"
