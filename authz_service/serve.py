@@ -14,6 +14,7 @@ from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES
+from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
@@ -194,6 +195,5 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
     )
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
-    for route in policy.routes:
-        if route.global_limits:
-            _log.warning("global_limits are read but not enforced yet", route=route.name)
+    for warning in warnings(policy):
+        _log.warning("the policy says more than is enforced", warning=warning)
