@@ -16,7 +16,7 @@ from authz_service.policy.strict_json import RepeatedMemberError, read_json
         ('{"a": 1, "a": 1}', ()),
         ('[{}, {"a": 1, "a": 2}]', (1,)),
         ('{"x": [{"y": {"a": 1, "\\u0061": 2}}]}', ("x", 0, "y")),
-        ('{"a": {"b": 1, "b": 2}, "a": 3}', ()),
+        ('[{"a": {"b": 1, "b": 2}, "a": 3}]', (0,)),
     ],
 )
 def test_a_member_that_stands_twice_is_refused_with_the_way_to_it(text: str, path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_member_that_stands_twice_is_refused_with_the_way_to_it(text: str, pat
 @pytest.mark.parametrize("text", ["", "[", "{]", "[" * 100_000, '{"a": ' * 100_000])
 def test_what_is_no_json_is_a_value_error(text: str) -> None:
     """However deep it nests."""
-    with pytest.raises(ValueError, match="Expecting|too deeply"):
+    with pytest.raises(ValueError, match=r"Expecting|too deeply"):
         read_json(text)
 
 
