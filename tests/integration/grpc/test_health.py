@@ -27,7 +27,7 @@ async def test_there_is_no_way_back_from_a_drain(stack: Stack) -> None:
     """Draining is final, however often it is asked for."""
     for _ in range(2):
         stack.worker.health.drain()
-        assert stack.worker.health.is_draining
+        assert await stack.worker.health_check(SERVER) == NOT_SERVING
         assert await stack.worker.health_check(AUTHORIZATION) == NOT_SERVING
 
 
