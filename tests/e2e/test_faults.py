@@ -56,6 +56,7 @@ def test_clients_see_nothing_of_a_worker_that_ends(stack: Stack) -> None:
     assert deaths(stack)[before:] == ["worker 0 was killed by SIGKILL", "worker 1 exited with 0"]
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_is_replaced(stack: Stack) -> None:
     """SIGSTOP: the checks it holds end as 503, all others are answered, and it is killed."""
     with steady(stack) as flowing:
