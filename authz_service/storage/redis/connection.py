@@ -7,10 +7,11 @@ import hiredis
 
 from authz_service.clock import Clock
 from authz_service.errors import StoreError
+from authz_service.storage.base import InconclusiveError
 from authz_service.storage.redis.backoff import Backoff
 from authz_service.storage.redis.endpoint import Endpoint
 from authz_service.storage.redis.link import Command, Link
-from authz_service.storage.redis.replies import error_code
+from authz_service.storage.redis.replies import error_code, is_unfit_server
 
 _CONNECT_TIMEOUT_S: Final = 1.0  # TCP, TLS and log-in together; callers wait less than that
 _CLIENT_NAME: Final = "authz_service"
@@ -20,7 +21,8 @@ class Connection:
     """One multiplexed connection to one Redis server.
 
     No call waits longer than `timeout_s`, whether for the connection or for the reply. An attempt
-    to connect outlives the call that started it and serves the next one.
+    to connect outlives the call that started it and serves the next one. A server that says it
+    cannot serve is left: the next call looks its address up again, as after a lost connection.
     """
 
     def __init__(
@@ -38,12 +40,13 @@ class Connection:
         """Send a command and return its reply; an error reply is returned, not raised.
 
         Raises:
+            InconclusiveError: not asked, so soon after an attempt to connect that failed.
             StoreError: no connection or no reply in time.
         """
         link = self._link
         if link is None or not link.is_open:
             return await self._call_once_connected(command)
-        return await link.send(command)
+        return self._received(link, await link.send(command))
 
     async def close(self) -> None:
         """Close the socket. Calls after this raise `StoreError`."""
@@ -63,16 +66,23 @@ class Connection:
                 await asyncio.wait([attempt])
                 if attempt.cancelled():
                     raise StoreError("the counter store is closed")
-                return await attempt.result().send(command)
+                link = attempt.result()
+                return self._received(link, await link.send(command))
         except TimeoutError:
             raise StoreError(f"no connection to {self._endpoint} in time") from None
+
+    def _received(self, link: Link, reply: object) -> object:
+        if link.is_open and isinstance(reply, hiredis.ReplyError) and is_unfit_server(reply):
+            self._backoff.failed(self._clock.monotonic_ms())
+            link.give_up(f"{self._endpoint} cannot serve: {error_code(reply)}")
+        return reply
 
     def _connecting(self) -> asyncio.Task[Link]:
         if self._closed:
             raise StoreError("the counter store is closed")
         if self._attempt is None:
             if not self._backoff.is_over(self._clock.monotonic_ms()):
-                raise StoreError(f"no connection to {self._endpoint}; the next attempt is due soon")
+                raise InconclusiveError(f"no connection to {self._endpoint} yet")
             self._attempt = asyncio.create_task(self._connect())
             self._attempt.add_done_callback(self._attempted)
         return self._attempt
@@ -81,9 +91,7 @@ class Connection:
         self._attempt = None
         if attempt.cancelled():
             return
-        if attempt.exception() is None:
-            self._backoff.succeeded()
-        else:
+        if attempt.exception() is not None:
             self._backoff.failed(self._clock.monotonic_ms())
 
     async def _connect(self) -> Link:

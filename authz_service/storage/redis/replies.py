@@ -8,17 +8,38 @@ import hiredis
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge
 from authz_service.errors import StoreError
+from authz_service.storage.base import InconclusiveError
 
 _DENIED: Final = 0
 _ADMITTED: Final = 1
 _STALE: Final = 2
 _NUMBERS_PER_LIMIT: Final = 3
 
+_UNFIT_SERVER: Final = frozenset(
+    {
+        "READONLY",  # demoted: a replica now
+        "NOREPLICAS",  # cut off from its replicas, which may have elected another
+        "MASTERDOWN",
+        "LOADING",
+        "CLUSTERDOWN",
+        "NOAUTH",  # restarted with a password since we logged in
+    }
+)
+
 
 def error_code(error: hiredis.ReplyError) -> str:
     """Return the first word of an error reply. The rest may quote what we sent, passwords too."""
     code = str(error).partition(" ")[0]
     return code if code.isascii() and code.isalpha() and code.isupper() else "ERR"
+
+
+def is_unfit_server(error: hiredis.ReplyError) -> bool:
+    """Say whether the server cannot count at all, and another at its address perhaps can.
+
+    `NOPERM` is not among these: rights are looked up for every command, so a new connection has
+    the same.
+    """
+    return error_code(error) in _UNFIT_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +53,8 @@ def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
     """Read what the script answered.
 
     Raises:
-        StoreError: the reply is an error, or nothing the script says about these charges.
+        InconclusiveError: a key of these charges holds something that is no counter.
+        StoreError: the reply is another error, or nothing the script says about these charges.
     """
     status, *numbers = _numbers(reply)
     if status == _STALE and len(numbers) == len(charges):
@@ -51,10 +73,18 @@ def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
 
 def _numbers(reply: object) -> list[int]:
     if isinstance(reply, hiredis.ReplyError):
-        raise StoreError(f"the counter store refused to count: {error_code(reply)}")
+        raise _refusal(reply)
     if not isinstance(reply, list) or set(map(type, reply)) != {int}:
         raise _nonsense()
     return reply
+
+
+def _refusal(error: hiredis.ReplyError) -> StoreError:
+    # The script itself fails on nothing but a value that it did not write; what it calls may fail
+    # for other reasons, and then the text does not begin with its name.
+    of_one_key = error_code(error) == "WRONGTYPE" or str(error).startswith("ERR user_script:")
+    kind = InconclusiveError if of_one_key else StoreError
+    return kind(f"the counter store refused to count: {error_code(error)}")
 
 
 def _reading(charge: Charge, remaining: int, reset_ms: int, retry_after_ms: int) -> Reading:

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz_service.clock import SystemClock
-from authz_service.core.meter import Metered
-from authz_service.core.rules import Charge, Rate
+from authz_service.clock import Clock, SystemClock
+from authz_service.core.meter import Metered, Scope
+from authz_service.core.rules import Charge, Rate, StoreFailure
 from authz_service.errors import StoreError
+from authz_service.observe.metrics import Metrics
+from authz_service.storage.base import InconclusiveError
+from authz_service.storage.breaker import INCIDENTS_TO_OPEN
+from authz_service.storage.failover import FailoverStore
 from authz_service.storage.from_url import store_from_url
+from authz_service.storage.memory import MemoryStore
 from authz_service.testing.clock import ManualClock
 
+ANSWER = b"*4\r\n:1\r\n:4\r\n:60000\r\n:0\r\n"
 MINUTE = (Charge(Rate(name="per-minute", limit=5, window_ms=60_000), 1),)
 
 
@@ -153,6 +159,156 @@ async def test_a_server_that_refuses_is_not_stormed(tmp_path: Path) -> None:
     await store.close()
     server.close()
     await server.wait_closed()
+
+
+def replies(read: bytes, to_charge: bytes) -> bytes:
+    """Return what to send for the commands that came in one read: log-ins always succeed."""
+    return b"+OK\r\n" * read.count(b"SETNAME") + to_charge * read.count(b"EVALSHA")
+
+
+class Refusing:
+    """A server that answers charges with an error on every connection made while it `refuses`."""
+
+    def __init__(self, url: str, refusal: str) -> None:
+        self.url = url
+        self.refuses = True
+        self.connections = 0
+        self._refusal = f"-{refusal}\r\n".encode()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection; what it says of charges is settled when it begins."""
+        self.connections += 1
+        answer = self._refusal if self.refuses else ANSWER
+        try:
+            while read := await reader.read(65_536):
+                writer.write(replies(read, answer))
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def server_refusing(folder: Path, refusal: str) -> AsyncIterator[Refusing]:
+    """Serve on a socket, refusing every charge at first."""
+    refusing = Refusing(f"unix://{folder}/s", refusal)
+    server = await asyncio.start_unix_server(refusing.talk, folder / "s")
+    try:
+        yield refusing
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def failing_over(url: str, clock: Clock, *, timeout_ms: int = 5_000) -> FailoverStore:
+    """Build a store as it is deployed, but for the time a reply may take."""
+    shared = store_from_url(url, clock=clock, random=lambda: 0.5, timeout_ms=timeout_ms)
+    return FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=Metrics())
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "READONLY You can't write against a read only replica. script: on @user_script:111.",
+        "NOREPLICAS Not enough good replicas to write. script: on @user_script:111.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "LOADING Redis is loading the dataset in memory",
+        "CLUSTERDOWN The cluster is down",
+        "NOAUTH Authentication required.",
+    ],
+)
+async def test_a_server_that_cannot_serve_is_left(tmp_path: Path, refusal: str) -> None:
+    """All calls in flight cost one connection; after the pause the next one looks for a server."""
+    clock = ManualClock()
+    async with server_refusing(tmp_path, refusal) as server:
+        store = failing_over(server.url, clock)
+        calls = (store.charge(f"key:{n}", MINUTE, StoreFailure.DENY) for n in range(20))
+        assert {type(e) for e in await asyncio.gather(*calls, return_exceptions=True)} == {
+            StoreError
+        }
+        server.refuses = False
+        with pytest.raises(InconclusiveError, match="no connection"):
+            await store.charge("key:a", MINUTE, StoreFailure.DENY)
+        assert server.connections == 1
+        clock.advance(20)
+        answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
+        assert (answer.scope, server.connections) == (Scope.SHARED, 2)
+        await store.close()
+
+
+async def test_a_server_that_never_serves_is_not_stormed(tmp_path: Path) -> None:
+    """That it accepts connections does not shorten the pauses between them."""
+    clock = ManualClock()
+    async with server_refusing(tmp_path, "LOADING") as server:
+        store = store_from_url(server.url, clock=clock, random=lambda: 0.5, timeout_ms=5_000)
+        for _ in range(1_000):
+            with pytest.raises(StoreError):
+                await store.charge("key:a", MINUTE)
+            clock.advance(1)
+        assert server.connections == 7  # at 0, 15, 45, 105, 225, 465 and 840 ms
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "opens"),
+    [
+        ("WRONGTYPE Operation against a key holding the wrong kind of value script: on", False),
+        ("ERR user_script:78: bad argument #2 to 'unpack_number' (data string too short)", False),
+        ("ERR unknown command 'EVALSHA'", True),
+        ("ERR syntax error script: on @user_script:111.", True),
+        ("OOM command not allowed when used memory > 'maxmemory'. script: on", True),
+        ("NOPERM User authz has no permissions to run the 'evalsha' command", True),
+    ],
+)
+async def test_an_error_of_one_key_does_not_condemn_the_server(
+    tmp_path: Path, refusal: str, *, opens: bool
+) -> None:
+    """It fails its own request, however often; any other error opens the breaker. Both stay."""
+    async with server_refusing(tmp_path, refusal) as server:
+        store = failing_over(server.url, ManualClock())
+        for _ in range(2 * INCIDENTS_TO_OPEN):
+            answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
+            assert answer.scope is Scope.LOCAL
+        assert store.is_failing is opens
+        assert server.connections == 1
+        await store.close()
+
+
+@asynccontextmanager
+async def server_stopping(folder: Path) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Serve on a socket while the event is set; requests that come meanwhile are kept."""
+    goes_on = asyncio.Event()
+    goes_on.set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while read := await reader.read(65_536):
+                await goes_on.wait()
+                writer.write(replies(read, ANSWER))
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(talk, folder / "s")
+    try:
+        yield f"unix://{folder}/s", goes_on
+    finally:
+        goes_on.set()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_one_late_reply_does_not_open_the_breaker(tmp_path: Path) -> None:
+    """Eight calls wait for a server that stops for longer than they may; the ninth is shared."""
+    async with server_stopping(tmp_path) as (url, goes_on):
+        store = failing_over(url, SystemClock(), timeout_ms=200)
+        calls = [store.charge("key:a", MINUTE, StoreFailure.LOCAL) for _ in range(10)]
+        assert (await calls.pop()).scope is Scope.SHARED
+        last = calls.pop()
+        goes_on.clear()
+        answers = await asyncio.gather(*calls)
+        goes_on.set()
+        assert {answer.scope for answer in answers} == {Scope.LOCAL}
+        assert not store.is_failing
+        assert (await last).scope is Scope.SHARED
+        await store.close()
 
 
 @pytest.mark.parametrize(

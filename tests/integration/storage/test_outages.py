@@ -7,10 +7,11 @@ import pytest
 import pytest_asyncio
 
 from authz_service.clock import SystemClock
+from authz_service.core.counter_key import counter_keys
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Rate
 from authz_service.errors import StoreError
-from authz_service.storage.base import CounterStore
+from authz_service.storage.base import CounterStore, InconclusiveError
 from authz_service.storage.from_url import store_from_url
 from tests.conformance.storage.server import Server
 
@@ -119,6 +120,41 @@ async def test_a_forgotten_script_is_sent_again(server: Server, store: CounterSt
     server.admin.script_flush()
     left = await asyncio.gather(*(remaining(store) for _ in range(20)))
     assert sorted(left) == list(range(979, 999))
+
+
+async def test_a_demoted_server_is_left_and_found_again_when_promoted(
+    server: Server, store: CounterStore
+) -> None:
+    """A replica refuses to write; the calls after that ask for the server anew."""
+    await remaining(store)
+    first = sidecar_connections(server)
+    server.admin.replicaof("127.0.0.1", "1")
+    with pytest.raises(StoreError, match="READONLY"):
+        await store.charge("key:a", MINUTE)
+    server.admin.replicaof("NO", "ONE")
+    assert (await recovered(store)).readings[0].remaining == 998
+    assert len(first) == 1
+    assert sidecar_connections(server).isdisjoint(first)
+
+
+@pytest.mark.parametrize("spoil", ["lpush", "set"])
+async def test_a_key_that_holds_no_counter_fails_its_subject_alone(
+    server: Server, store: CounterStore, spoil: str
+) -> None:
+    """The error is told apart from one of the server, and the connection is kept."""
+    await remaining(store)
+    connections = sidecar_connections(server)
+    getattr(server.admin, spoil)(counter_keys("key:b", MINUTE)[0], "x")
+    with pytest.raises(InconclusiveError, match="refused to count"):
+        await store.charge("key:b", MINUTE)
+    assert await remaining(store) == 998
+    assert sidecar_connections(server) == connections
+
+
+def sidecar_connections(server: Server) -> set[str]:
+    """Return the server's own numbers of the connections that the store made."""
+    clients = server.admin.client_list()
+    return {client["id"] for client in clients if client["name"] == "authz_service"}
 
 
 async def test_a_caller_who_goes_away_does_not_shift_the_replies(store: CounterStore) -> None:

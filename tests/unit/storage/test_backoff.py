@@ -1,5 +1,6 @@
 """How long a server is left alone after failed attempts to connect."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,16 +23,23 @@ def test_pauses_double_up_to_half_a_second() -> None:
     assert pauses(0.0, 7) == [10, 20, 40, 80, 160, 250, 250]
 
 
-def test_the_first_attempt_and_the_one_after_a_success_come_at_once() -> None:
-    """A lost connection is made again without a pause."""
+def test_the_first_attempt_and_a_late_one_come_at_once() -> None:
+    """A connection lost long after a failure is made again without a pause."""
     backoff = Backoff(random=lambda: 0.5)
     assert backoff.is_over(0)
     backoff.failed(0)
     assert not backoff.is_over(0)
-    backoff.succeeded()
-    assert backoff.is_over(0)
-    backoff.failed(100)
-    assert backoff.is_over(115)
+    assert backoff.is_over(15)
+
+
+@pytest.mark.parametrize(("quiet_ms", "pause_ms"), [(1_999, 30), (2_000, 15)])
+def test_two_seconds_without_a_failure_are_forgiven(quiet_ms: int, pause_ms: int) -> None:
+    """Then the pauses start from the shortest again; a millisecond earlier they go on doubling."""
+    backoff = Backoff(random=lambda: 0.5)
+    backoff.failed(0)
+    backoff.failed(quiet_ms)
+    assert not backoff.is_over(quiet_ms + pause_ms - 1)
+    assert backoff.is_over(quiet_ms + pause_ms)
 
 
 @given(random=st.floats(0, 1, exclude_max=True), attempts=st.integers(1, 12))
