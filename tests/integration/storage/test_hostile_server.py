@@ -198,10 +198,17 @@ async def server_refusing(folder: Path, refusal: str) -> AsyncIterator[Refusing]
         await server.wait_closed()
 
 
-def failing_over(url: str, clock: Clock, *, timeout_ms: int = 5_000) -> FailoverStore:
-    """Build a store as it is deployed, but for the time a reply may take."""
+@asynccontextmanager
+async def failing_over(
+    url: str, clock: Clock, *, timeout_ms: int = 5_000
+) -> AsyncIterator[FailoverStore]:
+    """Open a store as it is deployed, but for the time a reply may take."""
     shared = store_from_url(url, clock=clock, random=lambda: 0.5, timeout_ms=timeout_ms)
-    return FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=Metrics())
+    store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=Metrics())
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.mark.parametrize(
@@ -218,12 +225,13 @@ def failing_over(url: str, clock: Clock, *, timeout_ms: int = 5_000) -> Failover
 async def test_a_server_that_cannot_serve_is_left(tmp_path: Path, refusal: str) -> None:
     """All calls in flight cost one connection; after the pause the next one looks for a server."""
     clock = ManualClock()
-    async with server_refusing(tmp_path, refusal) as server:
-        store = failing_over(server.url, clock)
+    async with (
+        server_refusing(tmp_path, refusal) as server,
+        failing_over(server.url, clock) as store,
+    ):
         calls = (store.charge(f"key:{n}", MINUTE, StoreFailure.DENY) for n in range(20))
-        assert {type(e) for e in await asyncio.gather(*calls, return_exceptions=True)} == {
-            StoreError
-        }
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(error) for error in errors} == {StoreError}
         server.refuses = False
         with pytest.raises(InconclusiveError, match="no connection"):
             await store.charge("key:a", MINUTE, StoreFailure.DENY)
@@ -231,7 +239,6 @@ async def test_a_server_that_cannot_serve_is_left(tmp_path: Path, refusal: str) 
         clock.advance(20)
         answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
         assert (answer.scope, server.connections) == (Scope.SHARED, 2)
-        await store.close()
 
 
 async def test_a_server_that_never_serves_is_not_stormed(tmp_path: Path) -> None:
@@ -262,14 +269,15 @@ async def test_an_error_of_one_key_does_not_condemn_the_server(
     tmp_path: Path, refusal: str, *, opens: bool
 ) -> None:
     """It fails its own request, however often; any other error opens the breaker. Both stay."""
-    async with server_refusing(tmp_path, refusal) as server:
-        store = failing_over(server.url, ManualClock())
+    async with (
+        server_refusing(tmp_path, refusal) as server,
+        failing_over(server.url, ManualClock()) as store,
+    ):
         for _ in range(2 * INCIDENTS_TO_OPEN):
             answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
             assert answer.scope is Scope.LOCAL
         assert store.is_failing is opens
         assert server.connections == 1
-        await store.close()
 
 
 @asynccontextmanager
@@ -297,18 +305,20 @@ async def server_stopping(folder: Path) -> AsyncIterator[tuple[str, asyncio.Even
 
 async def test_one_late_reply_does_not_open_the_breaker(tmp_path: Path) -> None:
     """Eight calls wait for a server that stops for longer than they may; the ninth is shared."""
-    async with server_stopping(tmp_path) as (url, goes_on):
-        store = failing_over(url, SystemClock(), timeout_ms=200)
-        calls = [store.charge("key:a", MINUTE, StoreFailure.LOCAL) for _ in range(10)]
-        assert (await calls.pop()).scope is Scope.SHARED
-        last = calls.pop()
+    async with (
+        server_stopping(tmp_path) as (url, goes_on),
+        failing_over(url, SystemClock(), timeout_ms=200) as store,
+    ):
+
+        async def charge() -> Scope:
+            return (await store.charge("key:a", MINUTE, StoreFailure.LOCAL)).scope
+
+        assert await charge() is Scope.SHARED
         goes_on.clear()
-        answers = await asyncio.gather(*calls)
-        goes_on.set()
-        assert {answer.scope for answer in answers} == {Scope.LOCAL}
+        assert await asyncio.gather(*(charge() for _ in range(8))) == [Scope.LOCAL] * 8
         assert not store.is_failing
-        assert (await last).scope is Scope.SHARED
-        await store.close()
+        goes_on.set()
+        assert await charge() is Scope.SHARED
 
 
 @pytest.mark.parametrize(
