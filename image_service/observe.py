@@ -43,6 +43,8 @@ def configure_logging(*, debug: bool, clock: Clock, stream: TextIO = sys.stdout)
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
+        # `ctx_logger` outlives every configuration; a cached one would keep to the first.
+        cache_logger_on_first_use=False,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 import pytest_socket
+import structlog
 from hypothesis import settings
 
 from authz_service.testing.builders import PlantedSecrets
@@ -40,6 +41,13 @@ def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(socket.socket, verb, _refuse)
     yield
     pytest_socket.enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a test makes of the process's logging ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
