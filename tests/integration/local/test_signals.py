@@ -20,6 +20,8 @@ async def main():
 asyncio.run(main())
 """
 UNDER_NOHUP = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{SCRIPT}"
+# Whoever started the tests may have been told to ignore it, and children inherit that.
+ON_A_TERMINAL = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n{SCRIPT}"
 
 
 def begun(script: str) -> "subprocess.Popen[str]":
@@ -38,7 +40,7 @@ def printed(process: "subprocess.Popen[str]") -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) -> None:
     """A closed terminal asks like anybody else."""
-    with begun(SCRIPT) as process:
+    with begun(ON_A_TERMINAL) as process:
         process.send_signal(number)
         assert printed(process) == "asked\n"
         process.send_signal(number)
