@@ -25,9 +25,6 @@ _UPSTREAM_IDLE_MS = 30_000  # shorter than the application's own, so that Envoy 
 _KEEPALIVE: Object = {"interval": duration(10_000), "timeout": duration(2_000)}
 
 
-_EVERY_INTERFACE = frozenset({"0.0.0.0", "[::]"})
-
-
 def authz_cluster(settings: EnvoySettings) -> Object:
     """The workers, each on its Unix socket, watched closely: a dead one is left within a second."""
     return {
@@ -139,7 +136,7 @@ def _worker(place: str) -> Object:
     if place.startswith("/"):
         return _pipe(place)
     host, _, port = place.rpartition(":")
-    return _socket("127.0.0.1" if host in _EVERY_INTERFACE else host, int(port))
+    return _socket(host, int(port))
 
 
 def _pipe(path: str) -> Object:
