@@ -49,7 +49,7 @@ def build(settings: Settings, configuration: Configuration) -> Application:
     store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
     engine = Engine(
         policy=configuration.policy,
-        find_key=configuration.keys.find,
+        credentials=configuration.credentials,
         counter=store,
         clock=clock,
         new_id=_decision_ids(),
@@ -66,7 +66,7 @@ def build(settings: Settings, configuration: Configuration) -> Application:
 def tell_loaded(metrics: Metrics, configuration: Configuration) -> None:
     """Count a configuration that is in force from now on."""
     metrics.policy_loaded(configuration.policy.digest, at_ms=SystemClock().now_ms())
-    metrics.keys_loaded(len(configuration.keys))
+    metrics.keys_loaded(len(configuration.credentials.keys))
 
 
 def _decision_ids() -> Callable[[], str]:

@@ -9,7 +9,8 @@ import structlog
 
 from authz_service.core.rules import Policy
 from authz_service.errors import ConfigurationError, ListenError
-from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
+from authz_service.identity.api_keys import Source, load_api_keys
+from authz_service.identity.credentials import Credentials
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
@@ -24,7 +25,7 @@ class Configuration:
     """One state of the files, whole and checked."""
 
     policy: Policy
-    keys: KeyIndex
+    credentials: Credentials
     read_from: "Files"
 
 
@@ -48,7 +49,7 @@ def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Co
         problems += error.problems
     if policy is None or keys is None:
         raise ConfigurationError(problems)
-    return Configuration(policy=policy, keys=keys, read_from=read_from)
+    return Configuration(policy=policy, credentials=Credentials(keys=keys), read_from=read_from)
 
 
 def _key_sources(settings: Settings) -> list[Source]:
@@ -124,7 +125,9 @@ class ConfigurationWatch:
             return
         self._last_read = read_from
         self.status = FileStatus(loaded.policy.digest)
-        _log.info("configuration in force", policy=loaded.policy.digest, keys=len(loaded.keys))
+        _log.info(
+            "configuration in force", policy=loaded.policy.digest, keys=len(loaded.credentials.keys)
+        )
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
         self._refused()

@@ -10,7 +10,7 @@ from typing import Protocol
 from authz_service.clock import Clock
 from authz_service.core.credential import present
 from authz_service.core.facts import Facts
-from authz_service.core.identify import FindKey, identify
+from authz_service.core.identify import Credentials, identify
 from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
@@ -44,7 +44,7 @@ class _Rules:
 
     tiers: Mapping[str, Tier]
     matcher: RouteMatcher
-    find_key: FindKey
+    credentials: Credentials
 
 
 class Engine:
@@ -54,25 +54,29 @@ class Engine:
         self,
         *,
         policy: Policy,
-        find_key: FindKey,
+        credentials: Credentials,
         counter: Counter,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
-        self._rules = _Rules(policy.tiers, RouteMatcher(policy), find_key)
+        self._rules = _Rules(policy.tiers, RouteMatcher(policy), credentials)
         self._counter = counter
         self._clock = clock
         self._new_id = new_id
 
-    def use(self, policy: Policy, find_key: FindKey) -> None:
+    def use(self, policy: Policy, credentials: Credentials) -> None:
         """Decide by these from the next check on. A check under way ends as it began."""
-        self._rules = _Rules(policy.tiers, RouteMatcher(policy), find_key)
+        self._rules = _Rules(policy.tiers, RouteMatcher(policy), credentials)
 
     async def check(self, facts: Facts) -> Answer:
         """The answer to one request."""
         rules = self._rules
         verdict = await self._decide(facts, rules)
         return self._respond(verdict, facts, rules)
+
+    async def decide(self, facts: Facts) -> Verdict:
+        """What is decided about one request, before it is put into words."""
+        return await self._decide(facts, self._rules)
 
     def failed(self, facts: Facts) -> Answer:
         """The answer when deciding itself went wrong: never an allow."""
@@ -97,7 +101,7 @@ class Engine:
             present(facts),
             facts=facts,
             route=route,
-            find_key=rules.find_key,
+            credentials=rules.credentials,
             now_ms=self._clock.now_ms(),
         )
         if isinstance(identity, Identity) and identity.tier not in rules.tiers:

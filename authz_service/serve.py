@@ -190,7 +190,7 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         "starting",
         policy=policy.digest,
         routes=len(policy.routes),
-        keys=len(configuration.keys),
+        keys=len(configuration.credentials.keys),
         workers=settings.workers,
     )
     if settings.counts_in_memory:

@@ -55,7 +55,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
 
 
 async def _adopt(application: Application, loaded: Configuration) -> None:
-    application.engine.use(loaded.policy, loaded.keys.find)
+    application.engine.use(loaded.policy, loaded.credentials)
     tell_loaded(application.metrics, loaded)
 
 

@@ -3,21 +3,28 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from authz_service.core.rules import Overrides
 
 _ACCEPTED = re.compile(rb"[!-+\--~]{8,256}")  # printable ASCII without space and comma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeyRecord:
-    """What we keep of a key; never the key itself. `expires_at_ms` is epoch milliseconds."""
+    """What a check needs of a key; never the key itself. `expires_at_ms` is epoch milliseconds.
+
+    `networks` are where the key may be used from; none means anywhere.
+    """
 
     id: str
-    name: str
     subject: str
     tier: str
     scopes: tuple[str, ...] = ()
     expires_at_ms: int | None = None
     disabled: bool = False
+    overrides: Overrides | None = None
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def is_acceptable(key: bytes) -> bool:

@@ -4,8 +4,7 @@ An invalid credential is refused even where none was asked for: it never turns i
 """
 
 import ipaddress
-from collections.abc import Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.credential import ApiKey, BearerToken, Malformed, NoCredential, Presented
@@ -16,39 +15,52 @@ from authz_service.core.verdict import Reason
 
 ANONYMOUS_TIER = "anonymous"
 
-FindKey = Callable[[bytes], ApiKeyRecord | None]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Credentials(Protocol):
+    """Everything by which callers are known. Answers from memory: nothing here waits."""
+
+    def find_key(self, key: bytes) -> ApiKeyRecord | Reason:
+        """The record of a presented API key, or why there is none."""
+
+    def verify_token(self, token: bytes, now_ms: int) -> Identity | Reason:
+        """Whom a bearer token speaks for at `now_ms` (epoch), or why it is not believed."""
 
 
 def identify(
-    presented: Presented, *, facts: Facts, route: Route, find_key: FindKey, now_ms: int
+    presented: Presented, *, facts: Facts, route: Route, credentials: Credentials, now_ms: int
 ) -> Identity | Reason:
     """The caller's identity, or the reason there is none."""
     match presented:
         case ApiKey(value):
-            return _key_holder(find_key(value), now_ms)
+            return _key_holder(credentials.find_key(value), facts, now_ms)
         case NoCredential():
             return _anonymous(facts.client_address, route)
         case Malformed(reason):
             return reason
-        case BearerToken():
-            # No issuer is trusted yet, so no token can be valid.
-            return Reason.INVALID_TOKEN
+        case BearerToken(value):
+            return credentials.verify_token(value, now_ms)
         case _:
             assert_never(presented)
 
 
-def _key_holder(record: ApiKeyRecord | None, now_ms: int) -> Identity | Reason:
-    if record is None:
-        return Reason.UNKNOWN_KEY
+def _key_holder(record: ApiKeyRecord | Reason, facts: Facts, now_ms: int) -> Identity | Reason:
+    if isinstance(record, Reason):
+        return record
     if record.disabled:
         return Reason.DISABLED_KEY
     if record.expires_at_ms is not None and now_ms >= record.expires_at_ms:
         return Reason.EXPIRED_KEY
+    if record.networks and not _is_in(facts.client_address, record.networks):
+        return Reason.NETWORK_NOT_ALLOWED
     return Identity(
         subject=f"key:{record.subject}",
         tier=record.tier,
         method=Method.API_KEY,
         key_id=record.id,
+        scopes=record.scopes,
+        overrides=record.overrides,
     )
 
 
@@ -59,6 +71,15 @@ def _anonymous(client_address: str, route: Route) -> Identity | Reason:
     if network is None:
         return Reason.NO_CLIENT_ADDRESS
     return Identity(subject=f"anon:{network}", tier=ANONYMOUS_TIER, method=Method.ANONYMOUS)
+
+
+def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return any((mapped or parsed) in network for network in networks)
 
 
 def client_network(address: str) -> str | None:

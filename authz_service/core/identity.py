@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from authz_service.core.rules import Overrides
+
 
 class Method(StrEnum):
     """How a caller proved who they are."""
@@ -16,10 +18,13 @@ class Method(StrEnum):
 class Identity:
     """A caller. `subject` carries our own prefix (`key:`, `jwt:`, `anon:`): it cannot be forged.
 
-    Counters belong to the subject, so two keys of one subject share their limits.
+    Counters belong to the subject, so two keys of one subject share their limits. `overrides` are
+    limits of this caller's own, in place of the tier's.
     """
 
     subject: str
     tier: str
     method: Method
     key_id: str = ""
+    scopes: tuple[str, ...] = ()
+    overrides: Overrides | None = None

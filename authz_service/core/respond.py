@@ -72,7 +72,29 @@ _FAILURES: Mapping[Reason, _Failure] = {
     Reason.DISABLED_KEY: _INVALID,
     Reason.EXPIRED_KEY: _INVALID,
     Reason.UNKNOWN_TIER: _INVALID,
-    Reason.INVALID_TOKEN: _INVALID,
+    Reason.MALFORMED_TOKEN: _INVALID,
+    Reason.UNKNOWN_ISSUER: _INVALID,
+    Reason.ALGORITHM_NOT_ALLOWED: _INVALID,
+    Reason.UNKNOWN_SIGNING_KEY: _INVALID,
+    Reason.BAD_SIGNATURE: _INVALID,
+    Reason.EXPIRED_TOKEN: _INVALID,
+    Reason.TOKEN_NOT_YET_VALID: _INVALID,
+    Reason.TOKEN_LIVES_TOO_LONG: _INVALID,
+    Reason.WRONG_TOKEN_TYPE: _INVALID,
+    Reason.WRONG_AUDIENCE: _INVALID,
+    Reason.INVALID_CLAIM: _INVALID,
+    Reason.TIER_NOT_GRANTED: _INVALID,
+    Reason.TIER_NOT_ALLOWED: _Failure(403, "FORBIDDEN", "Your tier may not do this."),
+    Reason.MISSING_SCOPE: _Failure(403, "FORBIDDEN", "The credential lacks a scope."),
+    Reason.METHOD_NOT_ALLOWED: _Failure(
+        403, "FORBIDDEN", "This kind of credential may not do this."
+    ),
+    Reason.NETWORK_NOT_ALLOWED: _Failure(
+        403, "FORBIDDEN", "The credential may not be used from this address."
+    ),
+    Reason.TOO_MANY_BAD_CREDENTIALS: _Failure(
+        429, "RATE_LIMIT_EXCEEDED", "Too many invalid credentials. Please try again later."
+    ),
     Reason.NO_ROUTE: _Failure(403, "FORBIDDEN", "This request is not allowed."),
     Reason.NO_CLIENT_ADDRESS: _Failure(403, "FORBIDDEN", "This request is not allowed."),
     Reason.RATE_LIMITED: _Failure(
@@ -80,6 +102,12 @@ _FAILURES: Mapping[Reason, _Failure] = {
     ),
     Reason.QUOTA_EXCEEDED: _Failure(429, "QUOTA_EXCEEDED", "Usage quota exceeded."),
     Reason.STORE_UNAVAILABLE: _Failure(
+        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
+    ),
+    Reason.KEY_STORE_UNAVAILABLE: _Failure(
+        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
+    ),
+    Reason.SIGNING_KEYS_UNAVAILABLE: _Failure(
         503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
     ),
     Reason.INTERNAL_ERROR: _Failure(

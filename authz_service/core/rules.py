@@ -57,6 +57,17 @@ class Quota:
 Limit = Rate | Quota
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """A caller's own limits in place of those of the tier. None leaves the tier's as it is.
+
+    `quota` is admissions and a calendar period of the policy's time zone.
+    """
+
+    rate: Rate | None = None
+    quota: tuple[int, Period] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one request takes from one limit. `cost` is at least 1 and at most the limit."""

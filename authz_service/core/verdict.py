@@ -21,12 +21,30 @@ class Reason(StrEnum):
     DISABLED_KEY = "disabled_key"
     EXPIRED_KEY = "expired_key"
     UNKNOWN_TIER = "unknown_tier"
-    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a name, not a secret
+    MALFORMED_TOKEN = "malformed_token"  # noqa: S105 - a name, not a secret
+    UNKNOWN_ISSUER = "unknown_issuer"
+    ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed"
+    UNKNOWN_SIGNING_KEY = "unknown_signing_key"
+    BAD_SIGNATURE = "bad_signature"
+    EXPIRED_TOKEN = "expired_token"  # noqa: S105 - a name, not a secret
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105 - a name, not a secret
+    TOKEN_LIVES_TOO_LONG = "token_lives_too_long"  # noqa: S105 - a name, not a secret
+    WRONG_TOKEN_TYPE = "wrong_token_type"  # noqa: S105 - a name, not a secret
+    WRONG_AUDIENCE = "wrong_audience"
+    INVALID_CLAIM = "invalid_claim"
+    TIER_NOT_GRANTED = "tier_not_granted"
+    TOO_MANY_BAD_CREDENTIALS = "too_many_bad_credentials"
+    TIER_NOT_ALLOWED = "tier_not_allowed"
+    MISSING_SCOPE = "missing_scope"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
     NO_ROUTE = "no_route"
     NO_CLIENT_ADDRESS = "no_client_address"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
     STORE_UNAVAILABLE = "store_unavailable"
+    KEY_STORE_UNAVAILABLE = "key_store_unavailable"
+    SIGNING_KEYS_UNAVAILABLE = "signing_keys_unavailable"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -85,7 +85,6 @@ class _Entry(BaseModel):
         key_id = self.id or self.digest().hex()[:_ID_DIGITS]
         return ApiKeyRecord(
             id=key_id,
-            name=self.name,
             subject=self.subject or key_id,
             tier=self.tier,
             scopes=self.scopes,

@@ -151,7 +151,6 @@ def key_record(
     """What is kept of a key."""
     return ApiKeyRecord(
         id=key_id,
-        name="A key",
         subject=subject,
         tier=tier,
         expires_at_ms=expires_at_ms,

@@ -138,7 +138,7 @@ async def test_a_changed_key_file_comes_into_force(files: Files) -> None:
         files.keys.write_text(KEYS.replace("key-number-one", "key-number-two"))
         await soon(lambda: bool(files.adopted))
 
-    find = files.adopted[0].keys.find
+    find = files.adopted[0].credentials.keys.find
     assert find(b"key-number-one") is None
     assert find(b"key-number-two") is not None
 

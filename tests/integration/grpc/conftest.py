@@ -11,6 +11,7 @@ import pytest
 from authz_service.core.rules import Policy
 from authz_service.engine import Engine
 from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
+from authz_service.identity.credentials import Credentials
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
 from authz_service.storage.failover import FailoverStore
@@ -119,7 +120,7 @@ async def stack(  # noqa: PLR0917 - fixtures are passed by name
     store = FaultyStore(MemoryStore(clock))
     engine = Engine(
         policy=policy,
-        find_key=keys.find,
+        credentials=Credentials(keys=keys),
         counter=FailoverStore(store, local=MemoryStore(clock), clock=clock, metrics=Metrics()),
         clock=clock,
         new_id=lambda: "decision-1",

@@ -18,6 +18,7 @@ from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.testing.builders import PlantedSecrets
 from authz_service.testing.clock import ManualClock
+from authz_service.testing.credentials import FixedCredentials
 from authz_service.testing.server import serving
 from authz_service.testing.stores import Fault
 
@@ -123,7 +124,7 @@ async def test_a_route_without_limits_tells_of_none(
         ("/v1/things", [("x-api-key", b"sk-\xff\xfe-bytes")], 401, "malformed_credential"),
         ("/v1/things", [("x-api-key", b"sk-one-key")] * 2, 401, "ambiguous_credential"),
         ("/v1/things", [("authorization", b"Basic eDp5")], 401, "unsupported_scheme"),
-        ("/v1/things", [("authorization", b"Bearer a.b.c")], 401, "invalid_token"),
+        ("/v1/things", [("authorization", b"Bearer a.b.c")], 401, "unknown_issuer"),
         ("/v1/limits?api%5Fkey=x", [], 401, "credential_in_query"),
         ("/v1/nowhere", [("x-api-key", b"sk-unknown")], 403, "no_route"),
         ("/v1/limits", [("x-envoy-external-address", b"")], 403, "no_client_address"),
@@ -237,14 +238,15 @@ async def test_a_bug_is_answered_with_503(  # noqa: PLR0917 - fixtures are passe
 ) -> None:
     """Whatever goes wrong while deciding is logged and answered on purpose, never an allow."""
 
-    def broken(_: bytes) -> NoReturn:
-        raise RuntimeError("a bug")
+    class Broken(FixedCredentials):
+        def find_key(self, key: bytes) -> NoReturn:  # noqa: ARG002
+            raise RuntimeError("a bug")
 
     counter = FailoverStore(
         MemoryStore(clock), local=MemoryStore(clock), clock=clock, metrics=Metrics()
     )
     engine = Engine(
-        policy=policy, find_key=broken, counter=counter, clock=clock, new_id=lambda: "d"
+        policy=policy, credentials=Broken(), counter=counter, clock=clock, new_id=lambda: "d"
     )
     request = stack.auth.CheckRequest(
         attributes=stack.auth.AttributeContext(

@@ -9,6 +9,7 @@ from authz_service.core.identity import Identity, Method
 from authz_service.core.rules import Authentication
 from authz_service.core.verdict import Reason
 from authz_service.testing.builders import facts, key_record, route
+from authz_service.testing.credentials import FixedCredentials
 
 NOW_MS = 1_000_000
 KEY = ApiKey(b"sk-0123456789")
@@ -17,7 +18,8 @@ KEY = ApiKey(b"sk-0123456789")
 def identified(
     presented: Presented,
     *,
-    record: ApiKeyRecord | None = None,
+    record: ApiKeyRecord | Reason = Reason.UNKNOWN_KEY,
+    token: Identity | Reason = Reason.UNKNOWN_ISSUER,
     authentication: Authentication = Authentication.REQUIRED,
     client_address: str = "203.0.113.7",
 ) -> Identity | Reason:
@@ -26,7 +28,7 @@ def identified(
         presented,
         facts=facts(client_address=client_address),
         route=route(authentication=authentication),
-        find_key=lambda _: record,
+        credentials=FixedCredentials(key=record, token=token),
         now_ms=NOW_MS,
     )
 
@@ -41,19 +43,17 @@ def test_a_known_key_is_its_subject() -> None:
 
 def test_the_key_itself_is_looked_up() -> None:
     """The look-up gets exactly the bytes that were presented."""
-    asked: list[bytes] = []
+    credentials = FixedCredentials()
 
-    def find_key(key: bytes) -> None:
-        asked.append(key)
-
-    identify(KEY, facts=facts(), route=route(), find_key=find_key, now_ms=NOW_MS)
-    assert asked == [KEY.value]
+    identify(KEY, facts=facts(), route=route(), credentials=credentials, now_ms=NOW_MS)
+    assert credentials.asked == [KEY.value]
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (None, Reason.UNKNOWN_KEY),
+        (Reason.UNKNOWN_KEY, Reason.UNKNOWN_KEY),
+        (Reason.KEY_STORE_UNAVAILABLE, Reason.KEY_STORE_UNAVAILABLE),
         (key_record(disabled=True), Reason.DISABLED_KEY),
         (key_record(disabled=True, expires_at_ms=1), Reason.DISABLED_KEY),
         (key_record(expires_at_ms=NOW_MS), Reason.EXPIRED_KEY),
@@ -62,16 +62,26 @@ def test_the_key_itself_is_looked_up() -> None:
 )
 @pytest.mark.parametrize("authentication", Authentication)
 def test_a_key_that_is_not_good_is_refused_everywhere(
-    record: ApiKeyRecord | None, reason: Reason, authentication: Authentication
+    record: ApiKeyRecord | Reason, reason: Reason, authentication: Authentication
 ) -> None:
     """An invalid key never turns into an anonymous caller, whatever the route asks for."""
     assert identified(KEY, record=record, authentication=authentication) is reason
 
 
 @pytest.mark.parametrize("authentication", Authentication)
-def test_no_token_is_valid_while_no_issuer_is_trusted(authentication: Authentication) -> None:
-    """A well-formed bearer token is refused on every route."""
-    assert identified(BearerToken(b"a.b.c"), authentication=authentication) is Reason.INVALID_TOKEN
+def test_a_token_that_is_not_believed_is_refused_everywhere(
+    authentication: Authentication,
+) -> None:
+    """An invalid token never turns into an anonymous caller, whatever the route asks for."""
+    presented = BearerToken(b"a.b.c")
+    refused = identified(presented, token=Reason.BAD_SIGNATURE, authentication=authentication)
+    assert refused is Reason.BAD_SIGNATURE
+
+
+def test_a_token_that_is_believed_speaks_for_its_subject() -> None:
+    """The identity is the one that the verification found."""
+    holder = Identity(subject="jwt:accounts:ada", tier="pro", method=Method.JWT)
+    assert identified(BearerToken(b"a.b.c"), token=holder) == holder
 
 
 @pytest.mark.parametrize("authentication", Authentication)

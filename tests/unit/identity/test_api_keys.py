@@ -51,7 +51,7 @@ def test_a_key_is_found_by_itself_alone() -> None:
 def test_what_an_entry_leaves_out_has_defaults() -> None:
     """Id and subject are the first 12 hex digits of the key's SHA-256; nothing expires."""
     assert loaded(ENTRY).find(KEY.encode()) == ApiKeyRecord(
-        id=SHA256[:12], name="A key", subject=SHA256[:12], tier="free"
+        id=SHA256[:12], subject=SHA256[:12], tier="free"
     )
 
 
@@ -66,7 +66,6 @@ def test_everything_an_entry_can_say() -> None:
     }
     assert loaded(entry).find(KEY.encode()) == ApiKeyRecord(
         id="key-1",
-        name="A key",
         subject="acme:billing/eu@example.com",
         tier="free",
         scopes=("read", "write"),
