@@ -71,7 +71,7 @@ class Merged:
         return str(self.variable(path) or repr(value))
 
     def _origin(self, path: Path) -> tuple[Document, Path]:
-        for end in (4, 3, 2):  # a limit, the limits of a route, a route or tier
+        for end in (4, 2):  # a limit of a route or all of them, a route or tier
             if path[:end] in self._origins:
                 document, local = self._origins[path[:end]]
                 return document, (*local, *path[end:])
