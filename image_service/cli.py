@@ -2,14 +2,18 @@
 
 import argparse
 import asyncio
+import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeAlias
 
 from image_service.clock import SystemClock
 from image_service.errors import ConfigurationError, ImageServiceError
+from image_service.http import Routes
 from image_service.observe import configure_logging
+from image_service.policy_fragment import policy_fragment
 from image_service.serve import serve
 from image_service.settings import (
     DEFAULT_LISTEN,
@@ -19,6 +23,9 @@ from image_service.settings import (
     Settings,
 )
 
+# argparse has no public name for what `add_subparsers` returns.
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
 OK: Final = 0
 FAILED: Final = 1
 BAD_USAGE: Final = 2
@@ -27,6 +34,9 @@ _EPILOG: Final = """\
 Every flag may be given as the environment variable beside it; the flag wins.
 Exit codes: 0 stopped as asked, 1 failed at run time, 2 wrong usage or settings.
 The service trusts the identity headers of the sidecar, so let nothing but Envoy reach it."""
+_FRAGMENT_EPILOG: Final = """\
+The policy names the file in its `include`; then the sidecar counts and refuses as the marks say.
+Exit codes: 0 done or equal, 1 FILE differs or cannot be used, 2 the marks contradict each other."""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -34,16 +44,44 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     flags = _parser().parse_args(argv)
     environment = os.environ if environ is None else environ
     try:
-        settings = Settings.load({**environment, **_given(flags)})
+        if flags.command == "policy-fragment":
+            return _policy_fragment(flags)
+        return _serve(Settings.load({**environment, **_given(flags)}))
     except ConfigurationError as error:
         for problem in error.problems:
             print(f"image_service: {problem}", file=sys.stderr)
         return BAD_USAGE
-    configure_logging(debug=settings.debug, clock=SystemClock())
-    return _serve(settings)
+
+
+def _policy_fragment(flags: argparse.Namespace) -> int:
+    fragment = policy_fragment(Routes.endpoints())
+    file: Path | None = flags.check or flags.output
+    if file is None:
+        print(fragment, end="")
+        return OK
+    try:
+        if flags.check:
+            return _compare(file, fragment)
+        file.write_text(fragment, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        print(f"image_service: {file}: {reason}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def _compare(file: Path, fragment: str) -> int:
+    found = file.read_text(encoding="utf-8")
+    if found == fragment:
+        return OK
+    lines = found.splitlines(), fragment.splitlines()
+    for line in difflib.unified_diff(*lines, str(file), "the marks say", n=0, lineterm=""):
+        print(line)
+    return FAILED
 
 
 def _serve(settings: Settings) -> int:
+    configure_logging(debug=settings.debug, clock=SystemClock())
     try:
         asyncio.run(serve(settings))
     except* (ImageServiceError, OSError) as group:
@@ -77,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="image_service", description="Enlarges images behind the authorization sidecar."
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_serve(commands)
+    _add_policy_fragment(commands)
+    return parser
+
+
+def _add_serve(commands: _Commands) -> None:
     command = commands.add_parser(
         "serve",
         help="answer requests until SIGTERM, then drain",
@@ -111,4 +155,18 @@ def _parser() -> argparse.ArgumentParser:
         const="true",
         help="readable log lines, and more of them (DEBUG)",
     )
-    return parser
+
+
+def _add_policy_fragment(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "policy-fragment",
+        help="write the limits that handlers are marked with, for the sidecar's policy",
+        description="Print the limits of @rate_limit marks as a part of the sidecar's policy.",
+        epilog=_FRAGMENT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--output", metavar="FILE", type=Path, help="write them into FILE")
+    where.add_argument(
+        "--check", metavar="FILE", type=Path, help="say in what FILE differs, and write nothing"
+    )

@@ -1,12 +1,13 @@
 """The routes: parse, call, reply. What a job is and does is the engine's business."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MethodType
 from typing import Final
 
 from aiohttp import HttpVersion11, web
-from aiohttp.typedefs import Handler
 
 from image_service.caller import caller_of
 from image_service.core.headers import is_idempotency_key, preferred_wait_s
@@ -23,6 +24,7 @@ from image_service.errors import (
     ValidationException,
 )
 from image_service.jobs import Job, JobError, JobErrorCode, JobStatus, Result
+from image_service.limits import rate_limit
 from image_service.middleware import REQUEST_ID
 from image_service.readiness import Readiness
 from image_service.reply import (
@@ -44,6 +46,16 @@ _DOCS_HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What is answered by whom. `route` is the name that the sidecar's policy has for it."""
+
+    route: str
+    method: str
+    path: str
+    handler: Callable[["Routes", web.Request], Awaitable[web.StreamResponse]]
+
+
 class Routes:
     """The handlers of every route."""
 
@@ -54,22 +66,26 @@ class Routes:
 
     def register(self, router: web.UrlDispatcher) -> None:
         """Have the router call the handlers."""
-        for method, path, handler in self._table():
-            router.add_route(method, path, handler, expect_handler=_meet_expectation)
+        for it in self.endpoints():
+            handler = MethodType(it.handler, self)
+            router.add_route(it.method, it.path, handler, expect_handler=_meet_expectation)
 
-    def _table(self) -> Sequence[tuple[str, str, Handler]]:
+    @classmethod
+    def endpoints(cls) -> Sequence[Endpoint]:
+        """Everything that is answered."""
+        job = f"{JOBS_PATH}/{{job_id}}"
         return [
-            ("GET", "/api/v1/images/limits", self.limits),
-            ("POST", "/api/v1/images/upscale", self.upscale),
-            ("GET", f"{JOBS_PATH}/{{job_id}}", self.job),
-            ("DELETE", f"{JOBS_PATH}/{{job_id}}", self.discard),
-            ("GET", f"{JOBS_PATH}/{{job_id}}/result", self.result),
-            ("HEAD", f"{JOBS_PATH}/{{job_id}}/result", self.result),
-            ("GET", "/healthz", self.healthz),
-            ("GET", "/readyz", self.readyz),
-            ("GET", "/openapi.json", self.openapi),
-            ("GET", "/docs", self.docs),
-            ("GET", "/docs/{asset}", self.docs_asset),
+            Endpoint("limits", "GET", "/api/v1/images/limits", cls.limits),
+            Endpoint("upscale", "POST", "/api/v1/images/upscale", cls.upscale),
+            Endpoint("job", "GET", job, cls.job),
+            Endpoint("job", "DELETE", job, cls.discard),
+            Endpoint("job-result", "GET", f"{job}/result", cls.result),
+            Endpoint("job-result", "HEAD", f"{job}/result", cls.result),
+            Endpoint("health", "GET", "/healthz", cls.healthz),
+            Endpoint("health", "GET", "/readyz", cls.readyz),
+            Endpoint("docs", "GET", "/openapi.json", cls.openapi),
+            Endpoint("docs", "GET", "/docs", cls.docs),
+            Endpoint("docs", "GET", "/docs/{asset}", cls.docs_asset),
         ]
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
@@ -97,15 +113,18 @@ class Routes:
         }
         return await reply.whole(headers)
 
+    @rate_limit(requests=120, window=60, name="jobs")
     async def job(self, request: web.Request) -> web.StreamResponse:
         """How a job stands."""
         return web.json_response(job_document(await self._own_job(request)))
 
+    @rate_limit(requests=120, window=60, name="jobs")
     async def result(self, request: web.Request) -> web.StreamResponse:
         """The image a job made."""
         job = await self._own_job(request)
         return await self._image(request, job, _result_of(job)).conditional()
 
+    @rate_limit(requests=120, window=60, name="jobs")
     async def discard(self, request: web.Request) -> web.StreamResponse:
         """Cancel or forget a job."""
         caller = caller_of(request.headers)

@@ -96,9 +96,10 @@ def _check_callers(merged: Merged, routes: Routes) -> None:
                 " write authentication: required",
             )
         if authentication == "none" and (route.cost or route.limits or route.forward_limits):
+            itself = route.cost or route.forward_limits
             merged.report(
                 Rule.ROUTE_LIMITS_WITHOUT_CALLER,
-                path,
+                path if itself else (*path, "limits"),  # they may stand in a fragment
                 "asks for no caller (authentication: none), so it cannot have cost or limits",
             )
         if authentication == "none" and (route.tiers or route.scopes or route.credentials):

@@ -22,6 +22,7 @@ class Rule(StrEnum):
     UNSUPPORTED = "unsupported"
     INCLUDE = "include"
     INCLUDE_CLASH = "include-clash"
+    UNKNOWN_ROUTE = "unknown-route"
     ROUTE_NAME_RESERVED = "route-name-reserved"
     ROUTE_NAME_TWICE = "route-name-twice"
     ROUTE_UNREACHABLE = "route-unreachable"

@@ -124,7 +124,7 @@ class PolicyFile(_Part):
     """A whole policy."""
 
     version: Annotated[Literal[1], BeforeValidator(_whole_number)]
-    include: list[str] = Field(default=[], description="Files with more tiers and routes.")
+    include: list[str] = Field(default=[], description="Files with more tiers, routes and limits.")
     metrics_prefix: MetricPrefix = "authz"
     trusted_hops: int = Field(
         default=0, ge=0, le=10, description="Proxies in front of Envoy that append to XFF."

@@ -131,7 +131,7 @@ def _is_of_key(details: ErrorDetails) -> bool:
 
 def _suggestion(key: str) -> str:
     if key in _KNOWN_KEYS:
-        return ""  # right elsewhere
+        return " here"
     close = difflib.get_close_matches(key, _KNOWN_KEYS, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

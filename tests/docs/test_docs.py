@@ -26,6 +26,18 @@ def test_the_policy_guide_shows_a_policy_that_loads(tmp_path: Path) -> None:
     assert [route.name for route in load_policy(file, {}).routes] == ["read", "write", "health"]
 
 
+def test_the_policy_guide_shows_a_fragment_that_fits_its_policy(tmp_path: Path) -> None:
+    """Copied from the guide, it limits the routes of the policy above it."""
+    (fragment,) = re.findall(r"```yaml limits.yaml\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
+    (tmp_path / "limits.yaml").write_text(fragment, encoding="utf-8")
+    file = tmp_path / "policy.yaml"
+    file.write_text(policy_examples()[0] + "include: [limits.yaml]\n", encoding="utf-8")
+
+    routes = load_policy(file, {}).routes
+    limits = {route.name: [limit.name for limit in route.limits] for route in routes}
+    assert limits == {"read": ["reads"], "write": ["writes", "bursts"], "health": []}
+
+
 def test_the_policy_guide_shows_a_key_file_that_loads(tmp_path: Path) -> None:
     """Copied from the guide, it fits the policy above it, and its one plain key is refused."""
     policy, key_file = policy_examples()

@@ -35,9 +35,16 @@ EXTRA_TIERS = {
 }
 
 
+def default_policy() -> dict[str, Any]:
+    """The policy of the image service, in a form that means the same in any folder."""
+    policy: dict[str, Any] = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    policy["include"] = [str(DEFAULT_POLICY.with_name(name)) for name in policy["include"]]
+    return policy
+
+
 def default_policy_with_extra_tiers() -> dict[str, Any]:
     """The policy of the image service, and two tiers made for tests."""
-    policy: dict[str, Any] = yaml.safe_load(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    policy = default_policy()
     policy["tiers"] |= EXTRA_TIERS
     return policy
 

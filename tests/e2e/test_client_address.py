@@ -9,7 +9,7 @@ import yaml
 
 from tests.e2e.client import Reply
 from tests.e2e.processes import eventually
-from tests.e2e.stack import DEFAULT_POLICY, Stack, running
+from tests.e2e.stack import Stack, default_policy, running
 
 LIMITS = "/api/v1/images/limits"
 PEER = "127.0.0.1"
@@ -81,7 +81,7 @@ def trust(proxied: Proxied, hops: int) -> None:
 
 def trusting(hops: int) -> str:
     """The image service's policy behind so many proxies, with room for these requests."""
-    rules = yaml.safe_load(DEFAULT_POLICY.read_text("utf-8"))
+    rules = default_policy()
     rules["tiers"]["anonymous"] = {"rate": "900/minute", "max_upload": "64KiB"}
     return yaml.safe_dump(rules | {"trusted_hops": hops})
 

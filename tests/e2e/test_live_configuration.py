@@ -17,7 +17,7 @@ import yaml
 from authz_service.policy.sources import load_policy
 from tests.e2e.client import Headers, Reply
 from tests.e2e.processes import eventually, sidecar, workers
-from tests.e2e.stack import DEFAULT_POLICY, Stack, running
+from tests.e2e.stack import Stack, default_policy, running
 from tests.e2e.traffic import Traffic, traffic
 
 LIMITS = "/api/v1/images/limits"
@@ -132,7 +132,7 @@ def test_a_bad_policy_is_told_with_every_problem_and_changes_nothing(live: Live)
     """Each process logs all of it, readiness says so and stays ready; a good file recovers."""
     before = len(live.refusals())
 
-    live.write(trusted_hops=-1, routes=[])
+    live.write(trusted_hops=-1, include=[], routes=[])
     live.soon(lambda: len(live.refusals()) >= before + 3)
 
     assert all(
@@ -250,8 +250,7 @@ WAYS: Mapping[str, Callable[[Live, Rules], None]] = {
 
 def rules(**changes: object) -> Rules:
     """The image service's policy with two tiers of these tests, and changes of the moment."""
-    document: Rules = yaml.safe_load(DEFAULT_POLICY.read_text("utf-8"))
-    return document | {"tiers": tiers()} | changes
+    return default_policy() | {"tiers": tiers()} | changes
 
 
 def tiers(**changes: object) -> Rules:

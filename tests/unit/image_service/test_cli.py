@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from image_service.cli import BAD_USAGE, main
+from image_service import cli
+from image_service.cli import BAD_USAGE, FAILED, OK, main
+from image_service.errors import ConfigurationError
 
 
 def test_all_bad_settings_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,3 +42,76 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     names = ("LISTEN", "OPERATIONS_LISTEN", "WORKERS", "QUEUE_LIMIT")
     for word in (*(f"IMAGE_{name}" for name in names), "DEBUG", "Exit codes"):
         assert word in text
+
+
+def test_the_fragment_is_printed_or_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same bytes, and what was written passes the check."""
+    file = tmp_path / "limits.yaml"
+    assert main(["policy-fragment"], {}) == OK == 0
+    printed = capsys.readouterr().out
+    assert "  job:\n  - {name: jobs, rate: 120/minute}\n" in printed
+
+    assert main(["policy-fragment", "--output", str(file)], {}) == OK
+    assert main(["policy-fragment", "--check", str(file)], {}) == OK
+    assert file.read_text("utf-8") == printed
+    assert capsys.readouterr().out == ""
+
+
+def test_a_fragment_that_differs_is_shown_line_by_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the file says and what the marks say; the file stays as it is."""
+    file = tmp_path / "limits.yaml"
+    main(["policy-fragment", "--output", str(file)], {})
+    changed = file.read_text("utf-8").replace("120/minute", "999/minute", 1)
+    file.write_text(changed, "utf-8")
+
+    assert main(["policy-fragment", "--check", str(file)], {}) == FAILED == 1
+    assert capsys.readouterr().out == (
+        f"--- {file}\n"
+        "+++ the marks say\n"
+        "@@ -5 +5 @@\n"
+        "-  - {name: jobs, rate: 999/minute}\n"
+        "+  - {name: jobs, rate: 120/minute}\n"
+    )
+    assert file.read_text("utf-8") == changed
+
+
+@pytest.mark.parametrize("flag", ["--check", "--output"])
+def test_a_file_that_cannot_be_used_is_one_line(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, the file and the reason."""
+    assert main(["policy-fragment", flag, str(tmp_path)], {}) == FAILED
+    assert capsys.readouterr().err == f"image_service: {tmp_path}: Is a directory\n"
+
+
+def test_a_file_that_is_no_text_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every other file that cannot be compared."""
+    file = tmp_path / "limits.yaml"
+    file.write_bytes(b"limits: \xff")
+    assert main(["policy-fragment", "--check", str(file)], {}) == FAILED
+    assert capsys.readouterr().err == f"image_service: {file}: is no text\n"
+
+
+def test_marks_that_contradict_each_other_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and one line for each problem."""
+
+    def contradict(_: object) -> str:
+        raise ConfigurationError(["one", "two"])
+
+    monkeypatch.setattr(cli, "policy_fragment", contradict)
+    assert main(["policy-fragment"], {}) == BAD_USAGE
+    assert capsys.readouterr().err == "image_service: one\nimage_service: two\n"
+
+
+def test_bad_settings_do_not_concern_the_fragment(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written where nothing is served."""
+    assert main(["policy-fragment"], {"IMAGE_WORKERS": "none"}) == OK
+    assert "limits:" in capsys.readouterr().out

@@ -205,6 +205,32 @@ version: 1
     assert read_policy(rewritten).digest == read_policy(MINIMAL).digest
 
 
+def test_limits_of_fragments_stand_behind_those_of_their_routes() -> None:
+    """Whichever file the route is in; a route of which no fragment speaks keeps its own."""
+    listed, status, thing = load_policy(VALID / "limits-in-fragments.yaml", {}).routes
+    burst = Rate(name="burst", limit=5, window_ms=10_000)
+    reads = Rate(name="reads", limit=120, window_ms=60_000)
+    searches = Rate(name="searches", limit=30, window_ms=60_000)
+    assert listed.limits == (burst, reads, searches)
+    assert status.limits == ()
+    assert thing.limits == (reads,)
+    assert Charge(reads, 1) in thing.charges["free"]
+
+
+def test_the_digest_does_not_tell_one_file_from_several() -> None:
+    """The same routes and limits in one file are the same policy."""
+    text = (VALID / "limits-in-fragments.yaml").read_text()
+    limits = "{name: reads, rate: 120/minute}"
+    whole = (
+        text.replace("include:", "# include:").replace(
+            "5 per 10s}]", f"5 per 10s}}, {limits}, {{name: searches, rate: 30/minute}}]"
+        )
+        + (VALID / "fragments" / "things.yaml").read_text().removeprefix("routes:\n")
+        + f"    limits: [{limits}]\n"
+    )
+    assert read_policy(whole).digest == load_policy(VALID / "limits-in-fragments.yaml", {}).digest
+
+
 def test_the_digest_changes_with_any_value() -> None:
     """Two policies that differ in one number have different digests."""
     assert read_policy(MINIMAL.replace("5MB", "6MB")).digest != read_policy(MINIMAL).digest
