@@ -125,6 +125,7 @@ class Policy:
     digest: str
     metrics_prefix: str
     trusted_hops: int
+    quota_time_zone: str
     body_overhead_bytes: int
     cors_origins: tuple[str, ...]
     upstream: Upstream

@@ -40,6 +40,7 @@ def compile_policy(merged: Merged) -> Policy:
         digest=merged.digest,
         metrics_prefix=file.metrics_prefix,
         trusted_hops=file.trusted_hops,
+        quota_time_zone=file.quota_time_zone,
         body_overhead_bytes=file.body_overhead,
         cors_origins=tuple(file.cors.origins),
         upstream=Upstream(host=host, port=port, timeout_ms=file.upstream.timeout),

@@ -121,6 +121,7 @@ def policy(routes: Sequence[Route], *, tiers: Sequence[Tier] = ()) -> Policy:
         digest="0123456789ab",
         metrics_prefix="test",
         trusted_hops=0,
+        quota_time_zone="UTC",
         body_overhead_bytes=64 << 10,
         cors_origins=(),
         upstream=Upstream(host="127.0.0.1", port=8080, timeout_ms=60_000),

@@ -62,6 +62,7 @@ def default_policy() -> Policy:
         digest="0123456789abcdef",
         metrics_prefix="imagen",
         trusted_hops=0,
+        quota_time_zone="UTC",
         body_overhead_bytes=OVERHEAD,
         cors_origins=("https://app.example.com",),
         upstream=Upstream(host="127.0.0.1", port=8080, timeout_ms=60_000),
