@@ -31,7 +31,7 @@ from authz_service.wire.captured_check import read_captured_check
 
 _STDIN: Final = "-"
 _HERE: Final = "127.0.0.1"
-_INDENT: Final = 12
+_INDENT: Final = 13
 _EPILOG: Final = (
     "Reads the environment of the service: AUTHZ_POLICY_FILE, API_KEYS, AUTHZ_KEYS_FILE and"
     " REDIS_URL; without the last, nothing has been counted yet."
@@ -90,8 +90,8 @@ def _request(parsed: argparse.Namespace) -> ClientRequest | Facts:
     if parsed.check_request is not None:
         return _captured(parsed.check_request)
     if parsed.curl is not None:
-        text = sys.stdin.read() if parsed.curl == _STDIN else parsed.curl
-        return read_curl(text, client_address=client_address)
+        command = _text(_STDIN) if parsed.curl == _STDIN else parsed.curl
+        return read_curl(command, client_address=client_address)
     return client_request(
         method=parsed.method or "GET",
         target=parsed.path,
@@ -102,15 +102,19 @@ def _request(parsed: argparse.Namespace) -> ClientRequest | Facts:
 
 def _captured(file: str) -> Facts:
     try:
-        if file == _STDIN:
-            return read_captured_check(sys.stdin.read())
-        return read_captured_check(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError([f"{file}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError([f"{file}: is no UTF-8 text"]) from None
+        return read_captured_check(_text(file))
     except ValueError as error:
         raise ConfigurationError([f"{file}: {error}"]) from None
+
+
+def _text(file: str) -> str:
+    try:
+        found = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
+        return found.decode()
+    except OSError as error:
+        raise ConfigurationError([f"{file}: cannot be read: {error.strerror}"]) from None
+    except ValueError:  # no UTF-8, or a name that no file can have
+        raise ConfigurationError([f"{file}: is no UTF-8 text"]) from None
 
 
 async def _explain(request: ClientRequest | Facts) -> Explanation:
@@ -142,7 +146,7 @@ def _lines(it: Explanation) -> Iterator[str]:
     yield _verdict(it)
     yield ""
     yield from _section("why", [it.why])
-    request = f"{it.method} {it.path} from {it.client_address}"
+    request = f"{it.method} {it.path} from {it.client_address or 'an unknown address'}"
     yield from _section("request", [request, *it.changes])
     yield from _section("route", [it.route.name if it.route else "none"])
     if it.credential is not None:

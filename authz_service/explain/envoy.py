@@ -104,18 +104,23 @@ def _changes(request: ClientRequest, path: str) -> Iterator[str]:
 
 
 def _facts(request: ClientRequest, path: str) -> Facts:
-    ids = request.values("x-request-id")
+    (request_id,) = _joined(request.values("x-request-id")) or ("",)
     return Facts(
         method=request.method,
         path=path,
         query=request.query,
         route_hint="",
-        request_id=ids[-1] if ids and _SANE_ID.fullmatch(ids[-1]) else MADE_UP_ID,
+        request_id=request_id if _SANE_ID.fullmatch(request_id) else MADE_UP_ID,
         stream_id="",
         client_address=request.client_address,
         api_keys=_bytes(request.values("x-api-key")),
-        authorizations=_bytes(request.values("authorization")),
+        authorizations=_bytes(_joined(request.values("authorization"))),
     )
+
+
+def _joined(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Values of a header that Envoy knows by name: it keeps one, those that are empty left out."""
+    return (",".join(filter(None, values)),) if values else ()
 
 
 def _bytes(values: tuple[str, ...]) -> tuple[bytes, ...]:
