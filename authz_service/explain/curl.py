@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Final, NoReturn
-from urllib.parse import quote, unquote
+from urllib.parse import quote_plus, unquote
 
 from authz_service.errors import ConfigurationError
 from authz_service.explain.request import ClientRequest, Header, client_request
@@ -172,8 +172,8 @@ def _encoded(value: str) -> str:
     if "@" in name:
         _refuse_file("the query")
     if not equals:
-        return quote(value, safe="", errors="surrogateescape")
-    encoded = quote(content, safe="", errors="surrogateescape")
+        return quote_plus(value, errors="surrogateescape")
+    encoded = quote_plus(content, errors="surrogateescape")
     return f"{name}={encoded}" if name else encoded
 
 
