@@ -71,12 +71,13 @@ def _lines(file: Path, policy: Policy) -> Iterator[str]:
 
 def _terms(route: Route) -> Iterator[str]:
     if route.authentication is Authentication.NONE:
-        yield "open to everybody, the service is not asked"
+        yield "open to everybody"
         return
     yield f"credential {route.authentication}"
-    yield f"takes {route.cost} from rate and quota" if route.cost else "takes nothing of the tier's"
+    if route.cost:
+        yield f"{route.cost} from rate and quota"
     for limit in route.limits:
-        yield f"{limit.name} {limit_in_words(limit)} per caller"
+        yield f"{limit.name} {limit_in_words(limit)}"
     if route.forward_limits:
-        yield "tells the application what is left"
-    yield f"without the store: {route.on_store_failure}"
+        yield "limits forwarded"
+    yield f"store away: {route.on_store_failure}"
