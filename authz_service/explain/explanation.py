@@ -1,7 +1,7 @@
 """What would be answered to a request, and why: the server's own engine, looking only."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authz_service.clock import Clock
 from authz_service.core.api_key import ApiKeyRecord
@@ -34,8 +34,8 @@ class ShownCredential:
 class Explanation:
     """One request explained. `found` and `left` are its limits before and after it.
 
-    Without a `credential` nobody looked for one, and without a `reason` nobody decided: Envoy
-    answers alone.
+    `path` is the one sent, `changes` what Envoy does before it asks. Without a `credential` nobody
+    looked for one, and without a `reason` nobody decided: Envoy answers alone.
     """
 
     method: str
@@ -84,9 +84,10 @@ class Explainer:
                 why=arrived.why,
                 answer=arrived.answer,
             )
-        return await self.explain_check(arrived.facts, changes=arrived.changes)
+        checked = await self.explain_check(arrived.facts)
+        return replace(checked, path=request.path, changes=arrived.changes)
 
-    async def explain_check(self, facts: Facts, *, changes: tuple[str, ...] = ()) -> Explanation:
+    async def explain_check(self, facts: Facts) -> Explanation:
         """Explain a check that Envoy sends.
 
         Raises:
@@ -107,7 +108,6 @@ class Explainer:
             method=facts.method,
             path=facts.path,
             client_address=facts.client_address,
-            changes=changes,
             route=next((route for route in self._policy.routes if route.name == name), None),
             credential=self._shown_credential(facts, answer),
             reason=reason,

@@ -79,7 +79,7 @@ def test_a_request_that_passes_is_told_to_people(
         "passes",
         "",
         "why          The route lets this caller in, and no limit stands in the way.",
-        "request      GET /v1/things from 127.0.0.1",
+        "request      GET /v1//things from 127.0.0.1",
         "             the path becomes /v1/things",
         "route        things",
         "credential   API key good (key:good, tier free)",

@@ -182,6 +182,7 @@ async def test_what_envoy_changes_is_told() -> None:
         target="/v1/./x/..//things",
     )
     assert it.passes
+    assert it.path == "/v1/./x/..//things"
     assert it.changes == (
         "the path becomes /v1/things",
         "removed, for a client may not send it: x-authz-tier, x-envoy-internal",
