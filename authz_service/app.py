@@ -13,6 +13,7 @@ from authz_service.configuration import Configuration
 from authz_service.engine import Engine
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
+from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.from_url import store_from_url
 from authz_service.storage.memory import MemoryStore
@@ -51,6 +52,7 @@ def build(settings: Settings, configuration: Configuration) -> Application:
         policy=configuration.policy,
         credentials=configuration.credentials,
         counter=store,
+        guesses=BadCredentials(clock),
         clock=clock,
         new_id=_decision_ids(),
     )

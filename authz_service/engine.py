@@ -1,22 +1,37 @@
 """Orchestrate: the stages of one check, in order. The only module that awaits and knows it.
 
-credential → identify → meter → respond; every way out of here is an explicit verdict.
+credential → identify → authorize → meter → respond; every way out of here is an explicit verdict.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from authz_service.clock import Clock
+from authz_service.core.authorize import authorize
+from authz_service.core.charges import charges_of, single
 from authz_service.core.credential import present
 from authz_service.core.facts import Facts
-from authz_service.core.identify import Credentials, identify
+from authz_service.core.identify import Credentials, anonymous, client_network, identify
 from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
 from authz_service.core.respond import Answer, respond
-from authz_service.core.rules import Charge, Policy, Route, StoreFailure, Tier
-from authz_service.core.verdict import Allow, Deny, OverLimit, Reason, Unavailable, Verdict
+from authz_service.core.rules import Charge, Policy, Rate, Route, StoreFailure
+from authz_service.core.verdict import (
+    BAD_CREDENTIALS,
+    UNDECIDABLE,
+    Allow,
+    Decided,
+    Deny,
+    Forbid,
+    OverLimit,
+    Reason,
+    Shadow,
+    Throttle,
+    Unavailable,
+    Verdict,
+)
 from authz_service.errors import StoreError
 
 
@@ -38,11 +53,18 @@ class Counter(Protocol):
         """
 
 
+class Guesses(Protocol):
+    """Counts the bad credentials of an address."""
+
+    def note(self, address: str, rate: Rate) -> int:
+        """Count one; how many milliseconds the address has to wait, 0 within `rate`."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Rules:
     """What a check is decided by, from its first stage to its last."""
 
-    tiers: Mapping[str, Tier]
+    policy: Policy
     matcher: RouteMatcher
     credentials: Credentials
 
@@ -56,17 +78,19 @@ class Engine:
         policy: Policy,
         credentials: Credentials,
         counter: Counter,
+        guesses: Guesses,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
-        self._rules = _Rules(policy.tiers, RouteMatcher(policy), credentials)
+        self._rules = _Rules(policy, RouteMatcher(policy), credentials)
         self._counter = counter
+        self._guesses = guesses
         self._clock = clock
         self._new_id = new_id
 
     def use(self, policy: Policy, credentials: Credentials) -> None:
         """Decide by these from the next check on. A check under way ends as it began."""
-        self._rules = _Rules(policy.tiers, RouteMatcher(policy), credentials)
+        self._rules = _Rules(policy, RouteMatcher(policy), credentials)
 
     async def check(self, facts: Facts) -> Answer:
         """The answer to one request."""
@@ -79,12 +103,21 @@ class Engine:
         return await self._decide(facts, self._rules)
 
     def failed(self, facts: Facts) -> Answer:
-        """The answer when deciding itself went wrong: never an allow."""
-        return self._respond(Unavailable(Reason.INTERNAL_ERROR), facts, self._rules)
+        """The answer when deciding itself went wrong: never an allow where rules are enforced."""
+        rules = self._rules
+        route = rules.matcher.find(facts)
+        verdict: Verdict = Unavailable(Reason.INTERNAL_ERROR)
+        if route is not None and route.shadow:
+            verdict = Shadow(Unavailable(Reason.INTERNAL_ERROR, route), route, anonymous(facts))
+        return self._respond(verdict, facts, rules)
 
     def _respond(self, verdict: Verdict, facts: Facts, rules: _Rules) -> Answer:
         return respond(
-            verdict, tiers=rules.tiers, request_id=facts.request_id, decision_id=self._new_id()
+            verdict,
+            tiers=rules.policy.tiers,
+            accepts_tokens=rules.credentials.accepts_tokens,
+            request_id=facts.request_id,
+            decision_id=self._new_id(),
         )
 
     async def _decide(self, facts: Facts, rules: _Rules) -> Verdict:
@@ -92,9 +125,11 @@ class Engine:
         if route is None:
             return Deny(Reason.NO_ROUTE)
         identity = self._identify(facts, route, rules)
-        if isinstance(identity, Reason):
-            return Deny(identity, route)
-        return await self._meter(route, identity, once=facts.stream_id or None)
+        decided = await self._judge(identity, facts, route, rules)
+        if not route.shadow:
+            return decided
+        known = identity if isinstance(identity, Identity) else anonymous(facts)
+        return Shadow(decided, route, known)
 
     def _identify(self, facts: Facts, route: Route, rules: _Rules) -> Identity | Reason:
         identity = identify(
@@ -104,12 +139,42 @@ class Engine:
             credentials=rules.credentials,
             now_ms=self._clock.now_ms(),
         )
-        if isinstance(identity, Identity) and identity.tier not in rules.tiers:
+        if isinstance(identity, Identity) and identity.tier not in rules.policy.tiers:
             return Reason.UNKNOWN_TIER
         return identity
 
-    async def _meter(self, route: Route, identity: Identity, *, once: str | None) -> Verdict:
-        charges = route.charges[identity.tier]
+    async def _judge(
+        self, identity: Identity | Reason, facts: Facts, route: Route, rules: _Rules
+    ) -> Decided:
+        if isinstance(identity, Reason):
+            return self._unidentified(identity, facts, route, rules.policy)
+        charges = charges_of(identity, route, rules.policy)
+        once = facts.stream_id or None
+        refusal = authorize(identity, route, client_address=facts.client_address)
+        if refusal is None:
+            return await self._meter(route, identity, charges, once=once)
+        if refusal.reason is Reason.MISSING_CREDENTIAL:
+            return Deny(refusal.reason, route)
+        metered = await self._meter(route, identity, single(charges), once=once)
+        if not isinstance(metered, Allow):
+            return metered
+        return Forbid(refusal.reason, route, identity, metered.metered, refusal.needs)
+
+    def _unidentified(
+        self, reason: Reason, facts: Facts, route: Route, policy: Policy
+    ) -> Deny | Throttle | Unavailable:
+        if reason in UNDECIDABLE:
+            return Unavailable(reason, route)
+        if reason in BAD_CREDENTIALS:
+            address = client_network(facts.client_address) or ""
+            wait_ms = self._guesses.note(address, policy.bad_credentials)
+            if wait_ms:
+                return Throttle(route, wait_ms)
+        return Deny(reason, route)
+
+    async def _meter(
+        self, route: Route, identity: Identity, charges: tuple[Charge, ...], *, once: str | None
+    ) -> Allow | OverLimit | Unavailable:
         if not charges:
             return Allow(route, identity, None)
         try:

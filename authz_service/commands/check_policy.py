@@ -61,6 +61,9 @@ def _lines(file: Path, policy: Policy) -> Iterator[str]:
     ]
     yield from aligned(tiers)
     yield ""
+    rate = limit_in_words(policy.bad_credentials)
+    yield f"an address may present bad credentials {rate}"
+    yield ""
     yield "routes, of which the first that matches decides"
     width = max(len(route.name) for route in policy.routes)
     for route in policy.routes:
@@ -70,10 +73,17 @@ def _lines(file: Path, policy: Policy) -> Iterator[str]:
 
 
 def _terms(route: Route) -> Iterator[str]:
+    if route.shadow:
+        yield "in shadow"
     if route.authentication is Authentication.NONE:
         yield "open to everybody"
         return
-    yield f"credential {route.authentication}"
+    kinds = f" ({', '.join(route.credentials)})" if route.credentials else ""
+    yield f"credential {route.authentication}{kinds}"
+    if route.tiers:
+        yield f"tier {' or '.join(route.tiers)}"
+    if route.scopes:
+        yield f"scope {' and '.join(route.scopes)}"
     if route.cost:
         yield f"{route.cost} from rate and quota"
     for limit in route.limits:

@@ -22,6 +22,7 @@ from authz_service.configuration import load_configuration
 from authz_service.core.facts import Facts
 from authz_service.core.limit_headers import Headers, seconds
 from authz_service.core.respond import Pass, Refuse
+from authz_service.core.verdict import Reason
 from authz_service.errors import ConfigurationError
 from authz_service.explain.curl import read_curl
 from authz_service.explain.explanation import Explainer, Explanation, ShownCredential
@@ -166,7 +167,7 @@ def _lines(it: Explanation) -> Iterator[str]:
 def _verdict(it: Explanation) -> str:
     if isinstance(it.answer, Refuse):
         return f"refused: {it.answer.status} {_error(it.answer)['code']}"
-    return "passes"
+    return "passes" if it.reason in {None, Reason.OK} else "passes, for the route is in shadow"
 
 
 def _section(label: str, lines: Sequence[str]) -> Iterator[str]:
@@ -218,6 +219,7 @@ def _as_json(it: Explanation) -> dict[str, object]:
             "changes": it.changes,
         },
         "route": it.route.name if it.route else None,
+        "shadow": it.route is not None and it.route.shadow,
         "credential": credential
         and {
             "kind": credential.kind,

@@ -3,8 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
+from authz_service.core.identity import Network
 from authz_service.core.rules import Overrides
 
 _ACCEPTED = re.compile(rb"[!-+\--~]{8,256}")  # printable ASCII without space and comma
@@ -24,7 +24,7 @@ class ApiKeyRecord:
     expires_at_ms: int | None = None
     disabled: bool = False
     overrides: Overrides | None = None
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    networks: tuple[Network, ...] = ()
 
 
 def is_acceptable(key: bytes) -> bool:

@@ -15,11 +15,13 @@ from authz_service.core.verdict import Reason
 
 ANONYMOUS_TIER = "anonymous"
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class Credentials(Protocol):
     """Everything by which callers are known. Answers from memory: nothing here waits."""
+
+    @property
+    def accepts_tokens(self) -> bool:
+        """Whether any bearer token could be believed."""
 
     def find_key(self, key: bytes) -> ApiKeyRecord | Reason:
         """The record of a presented API key, or why there is none."""
@@ -34,7 +36,7 @@ def identify(
     """The caller's identity, or the reason there is none."""
     match presented:
         case ApiKey(value):
-            return _key_holder(credentials.find_key(value), facts, now_ms)
+            return _key_holder(credentials.find_key(value), now_ms)
         case NoCredential():
             return _anonymous(facts.client_address, route)
         case Malformed(reason):
@@ -45,15 +47,13 @@ def identify(
             assert_never(presented)
 
 
-def _key_holder(record: ApiKeyRecord | Reason, facts: Facts, now_ms: int) -> Identity | Reason:
+def _key_holder(record: ApiKeyRecord | Reason, now_ms: int) -> Identity | Reason:
     if isinstance(record, Reason):
         return record
     if record.disabled:
         return Reason.DISABLED_KEY
     if record.expires_at_ms is not None and now_ms >= record.expires_at_ms:
         return Reason.EXPIRED_KEY
-    if record.networks and not _is_in(facts.client_address, record.networks):
-        return Reason.NETWORK_NOT_ALLOWED
     return Identity(
         subject=f"key:{record.subject}",
         tier=record.tier,
@@ -61,6 +61,7 @@ def _key_holder(record: ApiKeyRecord | Reason, facts: Facts, now_ms: int) -> Ide
         key_id=record.id,
         scopes=record.scopes,
         overrides=record.overrides,
+        networks=record.networks,
     )
 
 
@@ -70,16 +71,16 @@ def _anonymous(client_address: str, route: Route) -> Identity | Reason:
     network = client_network(client_address)
     if network is None:
         return Reason.NO_CLIENT_ADDRESS
+    return _of_network(network)
+
+
+def anonymous(facts: Facts) -> Identity:
+    """The caller as nobody in particular, whatever was presented: for routes that only watch."""
+    return _of_network(client_network(facts.client_address) or "unknown")
+
+
+def _of_network(network: str) -> Identity:
     return Identity(subject=f"anon:{network}", tier=ANONYMOUS_TIER, method=Method.ANONYMOUS)
-
-
-def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return any((mapped or parsed) in network for network in networks)
 
 
 def client_network(address: str) -> str | None:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 
 from authz_service.core.rules import Overrides
+
+Network = IPv4Network | IPv6Network
 
 
 class Method(StrEnum):
@@ -19,7 +22,8 @@ class Identity:
     """A caller. `subject` carries our own prefix (`key:`, `jwt:`, `anon:`): it cannot be forged.
 
     Counters belong to the subject, so two keys of one subject share their limits. `overrides` are
-    limits of this caller's own, in place of the tier's.
+    limits of this caller's own, in place of the tier's. `networks` are where the credential may be
+    used from; none means anywhere.
     """
 
     subject: str
@@ -28,3 +32,4 @@ class Identity:
     key_id: str = ""
     scopes: tuple[str, ...] = ()
     overrides: Overrides | None = None
+    networks: tuple[Network, ...] = ()

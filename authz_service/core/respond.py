@@ -1,11 +1,13 @@
-"""Stage 4, the answer: a verdict to status, headers, body and metadata, as plain data."""
+"""Stage 5, the answer: a verdict to status, headers, body and metadata, as plain data."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
-from authz_service.core.identity import Identity
+from authz_service.core.challenge import challenge, scope_challenge
+from authz_service.core.failures import FAILURES, failure
+from authz_service.core.identity import Identity, Method
 from authz_service.core.limit_headers import (
     Headers,
     forwarded_limits,
@@ -15,13 +17,23 @@ from authz_service.core.limit_headers import (
 )
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Quota, Route, Tier
-from authz_service.core.verdict import Allow, Deny, OverLimit, Reason, Unavailable, Verdict
+from authz_service.core.verdict import (
+    Allow,
+    Decided,
+    Deny,
+    Forbid,
+    OverLimit,
+    Reason,
+    Shadow,
+    Throttle,
+    Unavailable,
+    Verdict,
+)
 
 CREDENTIAL_HEADERS = ("x-api-key", "authorization")
 
-# RFC 9110 section 11.6.1: a 401 names at least one scheme that could have worked.
-_CHALLENGE = ("www-authenticate", 'ApiKey header="X-API-Key"')
-_STORE_RETRY_SECONDS = 1
+_UNAUTHENTICATED: Final = 401
+_UNAVAILABLE_RETRY_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,132 +60,138 @@ Answer = Pass | Refuse
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    status: int
-    code: str
-    message: str
+class _Words:
+    """What an answer says that the verdict does not know."""
 
-
-def _unauthenticated(message: str) -> _Failure:
-    return _Failure(401, "UNAUTHENTICATED", message)
-
-
-# Unknown, disabled and expired keys read the same to an outsider; the log tells them apart.
-_INVALID = _unauthenticated("The credential is not valid.")
-_FAILURES: Mapping[Reason, _Failure] = {
-    Reason.MISSING_CREDENTIAL: _unauthenticated("Send an API key in the X-API-Key header."),
-    Reason.CREDENTIAL_IN_QUERY: _unauthenticated(
-        "Credentials in the query string are not accepted; send the X-API-Key header."
-    ),
-    Reason.AMBIGUOUS_CREDENTIAL: _unauthenticated("Send exactly one credential."),
-    Reason.MALFORMED_CREDENTIAL: _INVALID,
-    Reason.UNSUPPORTED_SCHEME: _unauthenticated("This authorization scheme is not supported."),
-    Reason.UNKNOWN_KEY: _INVALID,
-    Reason.DISABLED_KEY: _INVALID,
-    Reason.EXPIRED_KEY: _INVALID,
-    Reason.UNKNOWN_TIER: _INVALID,
-    Reason.MALFORMED_TOKEN: _INVALID,
-    Reason.UNKNOWN_ISSUER: _INVALID,
-    Reason.ALGORITHM_NOT_ALLOWED: _INVALID,
-    Reason.UNKNOWN_SIGNING_KEY: _INVALID,
-    Reason.BAD_SIGNATURE: _INVALID,
-    Reason.EXPIRED_TOKEN: _INVALID,
-    Reason.TOKEN_NOT_YET_VALID: _INVALID,
-    Reason.TOKEN_LIVES_TOO_LONG: _INVALID,
-    Reason.WRONG_TOKEN_TYPE: _INVALID,
-    Reason.WRONG_AUDIENCE: _INVALID,
-    Reason.INVALID_CLAIM: _INVALID,
-    Reason.TIER_NOT_GRANTED: _INVALID,
-    Reason.TIER_NOT_ALLOWED: _Failure(403, "FORBIDDEN", "Your tier may not do this."),
-    Reason.MISSING_SCOPE: _Failure(403, "FORBIDDEN", "The credential lacks a scope."),
-    Reason.METHOD_NOT_ALLOWED: _Failure(
-        403, "FORBIDDEN", "This kind of credential may not do this."
-    ),
-    Reason.NETWORK_NOT_ALLOWED: _Failure(
-        403, "FORBIDDEN", "The credential may not be used from this address."
-    ),
-    Reason.TOO_MANY_BAD_CREDENTIALS: _Failure(
-        429, "RATE_LIMIT_EXCEEDED", "Too many invalid credentials. Please try again later."
-    ),
-    Reason.NO_ROUTE: _Failure(403, "FORBIDDEN", "This request is not allowed."),
-    Reason.NO_CLIENT_ADDRESS: _Failure(403, "FORBIDDEN", "This request is not allowed."),
-    Reason.RATE_LIMITED: _Failure(
-        429, "RATE_LIMIT_EXCEEDED", "Rate limit exceeded. Please try again later."
-    ),
-    Reason.QUOTA_EXCEEDED: _Failure(429, "QUOTA_EXCEEDED", "Usage quota exceeded."),
-    Reason.STORE_UNAVAILABLE: _Failure(
-        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
-    ),
-    Reason.KEY_STORE_UNAVAILABLE: _Failure(
-        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
-    ),
-    Reason.SIGNING_KEYS_UNAVAILABLE: _Failure(
-        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
-    ),
-    Reason.INTERNAL_ERROR: _Failure(
-        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable."
-    ),
-}
+    tiers: Mapping[str, Tier]
+    accepts_tokens: bool
+    request_id: str
+    decision_id: str
 
 
 def respond(
-    verdict: Verdict, *, tiers: Mapping[str, Tier], request_id: str, decision_id: str
+    verdict: Verdict,
+    *,
+    tiers: Mapping[str, Tier],
+    accepts_tokens: bool,
+    request_id: str,
+    decision_id: str,
 ) -> Answer:
     """The answer a verdict stands for. `request_id` goes into error bodies."""
+    words = _Words(tiers, accepts_tokens, request_id, decision_id)
+    if isinstance(verdict, Shadow):
+        return _shadowed(verdict, words)
+    return _decided(verdict, words)
+
+
+def _decided(verdict: Decided, words: _Words) -> Answer:
     match verdict:
         case Allow():
-            return _pass(verdict, tiers[verdict.identity.tier], decision_id)
+            return _pass(verdict, words)
         case Deny(reason, route):
-            headers = (_CHALLENGE,) if _FAILURES[reason].status == 401 else ()  # noqa: PLR2004
-            return _refuse(reason, request_id, _metadata(reason, decision_id, route), headers)
+            return _denied(reason, route, words)
+        case Forbid():
+            return _forbidden(verdict, words)
+        case Throttle():
+            return _throttled(verdict, words)
         case OverLimit():
-            return _over_limit(verdict, request_id, decision_id)
+            return _over_limit(verdict, words)
         case Unavailable(reason, route, identity):
-            metadata = _metadata(reason, decision_id, route, identity)
-            return _refuse(reason, request_id, metadata, _retry_after(_STORE_RETRY_SECONDS))
+            metadata = _metadata(reason, words, route, identity)
+            return _refuse(reason, words, metadata, _retry_after(_UNAVAILABLE_RETRY_SECONDS))
         case _:
             assert_never(verdict)
 
 
-def _pass(allow: Allow, tier: Tier, decision_id: str) -> Pass:
-    identity, metered = allow.identity, allow.metered
-    upstream = {
-        "x-authz-subject": identity.subject,
-        "x-authz-tier": identity.tier,
-        "x-authz-method": identity.method.value,
-        "x-authz-key-id": identity.key_id,
-        "x-authz-max-upload-bytes": str(tier.max_upload_bytes),
-        "x-authz-limits": (
-            forwarded_limits(metered) if allow.route.forward_limits and metered else ""
-        ),
-    }
+def _pass(allow: Allow, words: _Words) -> Pass:
+    upstream = _upstream_headers(allow.identity, allow.route, allow.metered, words)
     unset = tuple(name for name, value in upstream.items() if not value)
     return Pass(
         upstream_headers=tuple((name, value) for name, value in upstream.items() if value),
         # A header we do not set must not survive from the client either.
         upstream_removed=CREDENTIAL_HEADERS + unset,
-        response_headers=_told(metered) if metered else (),
-        metadata=_metadata(Reason.OK, decision_id, allow.route, identity, metered),
+        response_headers=_told(allow.metered),
+        metadata=_metadata(Reason.OK, words, allow.route, allow.identity, allow.metered),
     )
 
 
-def _over_limit(over: OverLimit, request_id: str, decision_id: str) -> Refuse:
+def _shadowed(shadow: Shadow, words: _Words) -> Pass:
+    """The request as it came, and what would have become of it where operators look."""
+    would_be = _decided(shadow.decided, words)
+    upstream = _upstream_headers(shadow.identity, shadow.route, None, words)
+    return Pass(
+        upstream_headers=tuple((name, value) for name, value in upstream.items() if value),
+        upstream_removed=tuple(name for name, value in upstream.items() if not value),
+        response_headers=(),
+        metadata={
+            **_metadata(Reason.OK, words, shadow.route, shadow.identity),
+            "shadow_reason": would_be.metadata["reason"],
+        },
+    )
+
+
+def _upstream_headers(
+    identity: Identity, route: Route, metered: Metered | None, words: _Words
+) -> Mapping[str, str]:
+    """What the application learns of the caller. What is empty must not reach it at all."""
+    tier = words.tiers.get(identity.tier)  # in shadow there may be no tier for anonymous callers
+    return {
+        "x-authz-subject": identity.subject,
+        "x-authz-tier": identity.tier,
+        "x-authz-method": identity.method.value,
+        "x-authz-key-id": identity.key_id,
+        "x-authz-max-upload-bytes": str(tier.max_upload_bytes) if tier else "",
+        "x-authz-limits": forwarded_limits(metered) if route.forward_limits and metered else "",
+    }
+
+
+def _denied(reason: Reason, route: Route | None, words: _Words) -> Refuse:
+    headers: Headers = ()
+    if FAILURES[reason].status == _UNAUTHENTICATED:
+        headers = (("www-authenticate", challenge(reason, accepts_tokens=words.accepts_tokens)),)
+    return _refuse(reason, words, _metadata(reason, words, route), headers)
+
+
+def _forbidden(forbid: Forbid, words: _Words) -> Refuse:
+    headers = _told(forbid.metered)
+    if forbid.reason is Reason.MISSING_SCOPE and forbid.identity.method is Method.JWT:
+        headers = (("www-authenticate", scope_challenge(forbid.needs)), *headers)
+    details: dict[str, object] = {"reason": forbid.reason.value}
+    if forbid.needs:
+        details["needs"] = forbid.needs
+    metadata = _metadata(forbid.reason, words, forbid.route, forbid.identity, forbid.metered)
+    return _refuse(forbid.reason, words, metadata, headers, details)
+
+
+def _throttled(throttle: Throttle, words: _Words) -> Refuse:
+    reason = Reason.TOO_MANY_BAD_CREDENTIALS
+    wait = seconds(throttle.retry_after_ms)
+    return _refuse(
+        reason,
+        words,
+        _metadata(reason, words, throttle.route),
+        _retry_after(wait),
+        {"limit": "bad-credentials", "retry_after": wait},
+    )
+
+
+def _over_limit(over: OverLimit, words: _Words) -> Refuse:
     failing = longest_wait(over.metered.readings)
     limit = failing.charge.limit
     reason = Reason.QUOTA_EXCEEDED if isinstance(limit, Quota) else Reason.RATE_LIMITED
     wait = seconds(failing.retry_after_ms)
     return _refuse(
         reason,
-        request_id,
-        _metadata(reason, decision_id, over.route, over.identity, over.metered),
+        words,
+        _metadata(reason, words, over.route, over.identity, over.metered),
         _retry_after(wait) + _told(over.metered),
-        details={"limit": limit.name, "retry_after": wait},
+        {"limit": limit.name, "retry_after": wait},
     )
 
 
-def _told(metered: Metered) -> Headers:
+def _told(metered: Metered | None) -> Headers:
     """The limit headers, marked when they speak of this process alone; none without a count."""
-    if not metered.readings:
+    if metered is None or not metered.readings:
         return ()
     if metered.scope is Scope.LOCAL:
         return (*limit_headers(metered), ("x-ratelimit-scope", "local"))
@@ -186,21 +204,21 @@ def _retry_after(wait_seconds: int) -> Headers:
 
 def _refuse(
     reason: Reason,
-    request_id: str,
+    words: _Words,
     metadata: Mapping[str, str],
     headers: Headers,
-    details: Mapping[str, str | int] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> Refuse:
-    failure = _FAILURES[reason]
+    told = failure(reason, accepts_tokens=words.accepts_tokens)
     error: dict[str, object] = {
-        "code": failure.code,
-        "message": failure.message,
-        "request_id": request_id,
+        "code": told.code,
+        "message": told.message,
+        "request_id": words.request_id,
     }
     if details is not None:
         error["details"] = details
     return Refuse(
-        status=failure.status,
+        status=told.status,
         headers=(("content-type", "application/json"), *headers),
         body=json.dumps({"error": error}, separators=(",", ":")),
         metadata=metadata,
@@ -209,13 +227,13 @@ def _refuse(
 
 def _metadata(
     reason: Reason,
-    decision_id: str,
+    words: _Words,
     route: Route | None,
     identity: Identity | None = None,
     metered: Metered | None = None,
 ) -> Mapping[str, str]:
     """What Envoy's body limit and access log read, on allow and on deny."""
-    metadata = {"reason": reason.value, "decision_id": decision_id}
+    metadata = {"reason": reason.value, "decision_id": words.decision_id}
     if route is not None:
         metadata["route"] = route.name
     if identity is not None:

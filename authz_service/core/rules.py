@@ -91,7 +91,10 @@ class Route:
     """One protected operation: which requests it is, who may call it, what a call costs.
 
     `paths` are exact paths or templates in which `{name}` stands for one non-empty segment.
-    `charges` holds, for each tier name, everything a request takes: computed once, read per check.
+    Of a caller the route asks for one of `tiers`, all of `scopes` and one of `credentials`, which
+    are values of `Method`; empty, it does not ask. A route in `shadow` decides and tells, and lets
+    every request pass. `charges` holds, for each tier name, everything a request takes: computed
+    once, read per check.
     """
 
     name: str
@@ -103,6 +106,10 @@ class Route:
     global_limits: tuple[Rate, ...]
     forward_limits: bool
     on_store_failure: StoreFailure
+    tiers: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+    shadow: bool = False
     charges: Mapping[str, tuple[Charge, ...]]
 
 
@@ -119,15 +126,18 @@ class Upstream:
 class Policy:
     """Everything the service enforces, immutable. `digest` identifies the text it came from.
 
+    `bad_credentials` is how often one address may present an invalid credential to one process.
+
     The first route that matches decides, here and in Envoy.
     """
 
     digest: str
     metrics_prefix: str
     trusted_hops: int
-    quota_time_zone: str
     body_overhead_bytes: int
     cors_origins: tuple[str, ...]
+    quota_time_zone: str
+    bad_credentials: Rate
     upstream: Upstream
     tiers: Mapping[str, Tier]
     routes: tuple[Route, ...]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from authz_service.core.identity import Identity
 from authz_service.core.meter import Metered
@@ -36,7 +37,7 @@ class Reason(StrEnum):
     TOO_MANY_BAD_CREDENTIALS = "too_many_bad_credentials"
     TIER_NOT_ALLOWED = "tier_not_allowed"
     MISSING_SCOPE = "missing_scope"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
+    CREDENTIAL_NOT_ALLOWED = "credential_not_allowed"
     NETWORK_NOT_ALLOWED = "network_not_allowed"
     NO_ROUTE = "no_route"
     NO_CLIENT_ADDRESS = "no_client_address"
@@ -66,6 +67,25 @@ class Deny:
 
 
 @dataclass(frozen=True, slots=True)
+class Forbid:
+    """A known caller may not do this: 403. `needs` are the policy's words for what would do."""
+
+    reason: Reason
+    route: Route
+    identity: Identity
+    metered: Metered | None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """An address has presented too many bad credentials: 429, for `retry_after_ms`."""
+
+    route: Route
+    retry_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class OverLimit:
     """A known caller has nothing left: 429."""
 
@@ -83,4 +103,46 @@ class Unavailable:
     identity: Identity | None = None
 
 
-Verdict = Allow | Deny | OverLimit | Unavailable
+Decided = Allow | Deny | Forbid | Throttle | OverLimit | Unavailable
+"""What a route that enforces its rules says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The request passes as `identity` whatever was decided, because the route is in shadow."""
+
+    decided: Decided
+    route: Route
+    identity: Identity
+
+
+Verdict = Decided | Shadow
+
+BAD_CREDENTIALS: Final = frozenset(
+    {
+        Reason.CREDENTIAL_IN_QUERY,
+        Reason.AMBIGUOUS_CREDENTIAL,
+        Reason.MALFORMED_CREDENTIAL,
+        Reason.UNSUPPORTED_SCHEME,
+        Reason.UNKNOWN_KEY,
+        Reason.DISABLED_KEY,
+        Reason.EXPIRED_KEY,
+        Reason.UNKNOWN_TIER,
+        Reason.MALFORMED_TOKEN,
+        Reason.UNKNOWN_ISSUER,
+        Reason.ALGORITHM_NOT_ALLOWED,
+        Reason.UNKNOWN_SIGNING_KEY,
+        Reason.BAD_SIGNATURE,
+        Reason.EXPIRED_TOKEN,
+        Reason.TOKEN_NOT_YET_VALID,
+        Reason.TOKEN_LIVES_TOO_LONG,
+        Reason.WRONG_TOKEN_TYPE,
+        Reason.WRONG_AUDIENCE,
+        Reason.INVALID_CLAIM,
+        Reason.TIER_NOT_GRANTED,
+    }
+)
+"""Reasons that stand for a credential presented and not believed: those that a guesser meets."""
+
+UNDECIDABLE: Final = frozenset({Reason.KEY_STORE_UNAVAILABLE, Reason.SIGNING_KEYS_UNAVAILABLE})
+"""Reasons that say nothing about the credential: it could not be looked up."""

@@ -91,7 +91,7 @@ def _is_trace(header: str, trace: str) -> str:
 
 def _decision() -> Object:
     """What the authorizer said, as it said it; absent on requests it was not asked about."""
-    names = ("subject", "tier", "key_id", "reason", "scope", "decision_id")
+    names = ("subject", "tier", "key_id", "reason", "shadow_reason", "scope", "decision_id")
     return {name: f"%DYNAMIC_METADATA({EXT_AUTHZ}:{name})%" for name in names}
 
 

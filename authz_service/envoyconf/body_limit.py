@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 from authz_service.core.rules import Policy, Tier
 from authz_service.envoyconf.ext_authz import FILTER as EXT_AUTHZ
-from authz_service.envoyconf.model import Json, Object, extension
+from authz_service.envoyconf.model import Json, Object, extension, typed
+
+FILTER = "body_limit"
+
+
+def no_body_limit() -> Object:
+    """A route's own settings: bodies of any size, where nothing is to be refused."""
+    return {FILTER: typed("envoy.config.route.v3.FilterConfig", disabled=True)}
 
 
 def body_limit(policy: Policy) -> Object:
@@ -14,7 +21,7 @@ def body_limit(policy: Policy) -> Object:
     have sent. A request without a tier (`authentication: none`) has the smallest limit.
     """
     return extension(
-        "body_limit",
+        FILTER,
         "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
         extension_config=extension(
             "composite", "envoy.extensions.filters.http.composite.v3.Composite"

@@ -44,8 +44,13 @@ def authz_cluster(settings: EnvoySettings) -> Object:
             "base_ejection_time": duration(2_000),
             "max_ejection_percent": 50,
         },
-        # Panic routing sends checks to workers that are known to be down.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {
+            # Panic routing sends checks to workers that are known to be down.
+            "healthy_panic_threshold": {"value": 0},
+            # By default what is learned within a second of the last change waits for that second:
+            # a worker that is back while another goes would not be asked until it is over.
+            "update_merge_window": duration(0),
+        },
         "load_assignment": _endpoints(AUTHZ_CLUSTER, *map(_worker, settings.authz_sockets)),
     }
 

@@ -5,6 +5,7 @@ import re
 from authz_service.core.match import is_template, template_pattern
 from authz_service.core.rules import Authentication, Policy, Route
 from authz_service.envoyconf import ext_authz
+from authz_service.envoyconf.body_limit import no_body_limit
 from authz_service.envoyconf.cors import cors_policy
 from authz_service.envoyconf.model import (
     METRICS_CLUSTER,
@@ -20,6 +21,8 @@ from authz_service.envoyconf.paths import allowed_methods, endpoint
 from authz_service.envoyconf.stats import NO_ENDPOINT, endpoint_label
 
 _RETRIES = 2
+# The authorizer removes them too. This also covers the routes that it is not asked about.
+_WITHOUT_CREDENTIALS: Object = {"request_headers_to_remove": ["x-api-key", "authorization"]}
 _REQUESTED_METHOD = "access-control-request-method"  # with an origin, it makes a preflight
 
 
@@ -44,8 +47,6 @@ def route_configuration(policy: Policy, settings: EnvoySettings) -> Object:
         "envoy.config.route.v3.RouteConfiguration",
         name=ROUTE_CONFIGURATION,
         virtual_hosts=[host],
-        # The authorizer removes them too. This also covers the routes that it is not asked about.
-        request_headers_to_remove=["x-api-key", "authorization"],
     )
 
 
@@ -63,8 +64,16 @@ def _served(policy: Policy, route: Route, path: str) -> Object:
             },
         },
         "metadata": endpoint_label(path),
-        "typed_per_filter_config": _authorization(route),
+        "typed_per_filter_config": _filters(route),
+        # In shadow the application goes on judging credentials itself.
+        **({} if route.shadow else _WITHOUT_CREDENTIALS),
     }
+
+
+def _filters(route: Route) -> Object:
+    if route.shadow:
+        return {**_authorization(route), **no_body_limit()}
+    return _authorization(route)
 
 
 def _authorization(route: Route) -> Object:
@@ -81,6 +90,7 @@ def _local_metrics(settings: EnvoySettings) -> list[Json]:
             "name": "metrics",
             "match": {"path": "/metrics", "headers": [_method(("GET",))]},
             "route": {"cluster": METRICS_CLUSTER},
+            **_WITHOUT_CREDENTIALS,
             "metadata": endpoint_label("/metrics"),
             "typed_per_filter_config": ext_authz.not_asked(),
         }
@@ -102,6 +112,7 @@ def _preflights(policy: Policy) -> list[Json]:
             "route": {"cluster": UPSTREAM_CLUSTER},
             "metadata": endpoint_label(NO_ENDPOINT),
             "typed_per_filter_config": ext_authz.asked_as("preflight"),
+            **_WITHOUT_CREDENTIALS,
         }
     ]
 

@@ -59,7 +59,7 @@ def arrive(request: ClientRequest, policy: Policy) -> Asked | NotAsked:
     if route is None:
         return _without_route(request, path, policy, changes)
     if route.authentication is Authentication.NONE:
-        passed = Pass((), CREDENTIAL_HEADERS, (), {})
+        passed = Pass((), () if route.shadow else CREDENTIAL_HEADERS, (), {})
         return NotAsked(
             passed, "The route asks for no caller, so Envoy asks nobody.", route, changes
         )

@@ -1,6 +1,5 @@
 """What would be answered to a request, and why: the server's own engine, looking only."""
 
-import json
 from dataclasses import dataclass, replace
 
 from authz_service.clock import Clock
@@ -8,13 +7,14 @@ from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.credential import ApiKey, BearerToken, Malformed, present
 from authz_service.core.facts import Facts
 from authz_service.core.identify import Credentials
+from authz_service.core.limit_headers import longest_wait, seconds
 from authz_service.core.meter import Reading
-from authz_service.core.respond import Answer, Pass, Refuse
+from authz_service.core.respond import Answer, Pass
 from authz_service.core.rules import Policy, Route
 from authz_service.core.verdict import Reason
 from authz_service.engine import Engine
 from authz_service.explain.envoy import MADE_UP_ID, NotAsked, arrive
-from authz_service.explain.peek import PeekingCounter
+from authz_service.explain.peek import NoGuesses, PeekingCounter
 from authz_service.explain.reasons import SENTENCES
 from authz_service.explain.request import ClientRequest
 from authz_service.storage.base import CounterStore
@@ -35,7 +35,8 @@ class Explanation:
     """One request explained. `found` and `left` are its limits before and after it.
 
     `path` is the one sent, `changes` what Envoy does before it asks. Without a `credential` nobody
-    looked for one, and without a `reason` nobody decided: Envoy answers alone.
+    looked for one, and without a `reason` nobody decided: Envoy answers alone. Of a route in shadow
+    `reason` is the one it would have.
     """
 
     method: str
@@ -98,20 +99,22 @@ class Explainer:
             policy=self._policy,
             credentials=self._credentials,
             counter=counter,
+            guesses=NoGuesses(),
             clock=self._clock,
             new_id=lambda: MADE_UP_ID,
         )
         answer = await engine.check(facts)
-        reason = Reason(answer.metadata["reason"])
-        name = answer.metadata.get("route")
+        told = answer.metadata
+        reason = Reason(told.get("shadow_reason", told["reason"]))
+        route = next((it for it in self._policy.routes if it.name == told.get("route")), None)
         return Explanation(
             method=facts.method,
             path=facts.path,
             client_address=facts.client_address,
-            route=next((route for route in self._policy.routes if route.name == name), None),
+            route=route,
             credential=self._shown_credential(facts, answer),
             reason=reason,
-            why=_sentence(reason, answer),
+            why=_sentence(reason, route, counter.left),
             found=counter.found,
             left=counter.left,
             answer=answer,
@@ -137,8 +140,24 @@ class Explainer:
         return ShownCredential(kind="API key", **known)
 
 
-def _sentence(reason: Reason, answer: Answer) -> str:
-    error = json.loads(answer.body)["error"] if isinstance(answer, Refuse) else {}
-    details = error.get("details", {})
-    limit, wait = details.get("limit", ""), details.get("retry_after", "")
-    return SENTENCES[reason].format(limit=limit, wait=wait)
+def _sentence(reason: Reason, route: Route | None, readings: tuple[Reading, ...]) -> str:
+    limit = wait = ""
+    if any(reading.retry_after_ms for reading in readings):
+        failing = longest_wait(readings)
+        limit, wait = failing.charge.limit.name, str(seconds(failing.retry_after_ms))
+    sentence = SENTENCES[reason].format(limit=limit, wait=wait, needs=_needs(reason, route))
+    if route is not None and route.shadow and reason is not Reason.OK:
+        return f"The route is in shadow, so the request passes. Else: {sentence}"
+    return sentence
+
+
+def _needs(reason: Reason, route: Route | None) -> str:
+    """What the route asks for that the caller lacks."""
+    if route is None:
+        return ""
+    asked = {
+        Reason.TIER_NOT_ALLOWED: route.tiers,
+        Reason.MISSING_SCOPE: route.scopes,
+        Reason.CREDENTIAL_NOT_ALLOWED: route.credentials,
+    }
+    return ", ".join(asked.get(reason, ()))

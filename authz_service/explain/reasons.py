@@ -44,10 +44,11 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.TIER_NOT_GRANTED: "The token claims a tier that its provider may not grant.",
     Reason.TOO_MANY_BAD_CREDENTIALS: "Too many invalid credentials came from this address: wait,"
     " and mend the caller that sends them.",
-    Reason.TIER_NOT_ALLOWED: "The caller is known, but the route is not for its tier.",
-    Reason.MISSING_SCOPE: "The caller is known, but lacks a scope that the route asks for.",
-    Reason.METHOD_NOT_ALLOWED: "The caller is known, but the route asks for another kind of"
-    " credential.",
+    Reason.TIER_NOT_ALLOWED: "The caller is known, but the route is only for tier {needs}.",
+    Reason.MISSING_SCOPE: "The caller is known, but lacks a scope: the route asks for all of"
+    " {needs}.",
+    Reason.CREDENTIAL_NOT_ALLOWED: "The caller is known, but the route asks for another kind of"
+    " credential: {needs}.",
     Reason.NETWORK_NOT_ALLOWED: "The key is known, but may not be used from this address.",
     Reason.NO_ROUTE: "No route of the policy has this method and path.",
     Reason.NO_CLIENT_ADDRESS: "An anonymous caller is counted by address, and the request comes"
@@ -64,4 +65,4 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     " cannot be checked.",
     Reason.INTERNAL_ERROR: "Deciding failed: the service's log has the error.",
 }
-"""`{limit}` and `{wait}` are filled in with the limit that refused, and its seconds."""
+"""`{limit}` and `{wait}`: the limit that refused, and its seconds. `{needs}`: what is asked for."""

@@ -14,6 +14,11 @@ class Credentials:
 
     keys: KeyIndex
 
+    @property
+    def accepts_tokens(self) -> bool:
+        """Whether any bearer token could be believed."""
+        return False
+
     def find_key(self, key: bytes) -> ApiKeyRecord | Reason:
         """The record of a presented API key, or why there is none."""
         return self.keys.find(key) or Reason.UNKNOWN_KEY

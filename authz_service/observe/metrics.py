@@ -60,7 +60,10 @@ _DECISIONS: Final[Mapping[str, Decision]] = {
     Reason.OK: Decision.ALLOW,
     Reason.RATE_LIMITED: Decision.OVER_LIMIT,
     Reason.QUOTA_EXCEEDED: Decision.OVER_LIMIT,
+    Reason.TOO_MANY_BAD_CREDENTIALS: Decision.OVER_LIMIT,
     Reason.STORE_UNAVAILABLE: Decision.UNAVAILABLE,
+    Reason.KEY_STORE_UNAVAILABLE: Decision.UNAVAILABLE,
+    Reason.SIGNING_KEYS_UNAVAILABLE: Decision.UNAVAILABLE,
     Reason.INTERNAL_ERROR: Decision.UNAVAILABLE,
 }
 
@@ -83,6 +86,12 @@ class Metrics:
             buckets=_BUCKETS_SECONDS,
             registry=self._registry,
         )
+        self._shadows = Counter(
+            "authz_shadow_decisions_total",
+            "Checks of routes in shadow, by what would have been answered.",
+            ("route", "decision", "reason", "tier"),
+            registry=self._registry,
+        )
         self._decided: dict[tuple[str, str, str], Counter] = {}
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
@@ -97,10 +106,18 @@ class Metrics:
         if counter is None:
             counter = self._decided[key] = self._decision_counter(*key)
         counter.inc()
+        if "shadow_reason" in metadata:
+            self._shadowed(metadata)
         slow = seconds >= _SLOW_SECONDS
         self._decision_duration.observe(
             seconds, {"decision_id": metadata["decision_id"]} if slow else None
         )
+
+    def _shadowed(self, metadata: Mapping[str, str]) -> None:
+        reason = metadata["shadow_reason"]
+        decision = _DECISIONS.get(reason, Decision.DENY)
+        tier = metadata.get("tier", "")
+        self._shadows.labels(metadata["route"], decision.value, reason, tier).inc()
 
     def store_called(self, outcome: StoreOutcome, seconds: float) -> None:
         """The shared store answered, or failed to, after so many seconds."""

@@ -26,6 +26,7 @@ def check_meaning(merged: Merged) -> None:
     _check_names(merged, routes)
     _check_reachable(merged, routes)
     _check_callers(merged, routes)
+    _check_route_tiers(merged, routes)
     _check_limit_names(merged, routes, tiers)
     _check_costs(merged, routes, tiers)
 
@@ -37,8 +38,6 @@ def _check_supported(merged: Merged) -> None:
     """
     if merged.value(("jwt",)):
         merged.report(Rule.UNSUPPORTED, ("jwt",), "token providers are not supported yet")
-    if merged.value(("defaults", "shadow")) is True:
-        merged.report(Rule.UNSUPPORTED, ("defaults", "shadow"), "shadow is not supported yet")
 
 
 def _check_names(merged: Merged, routes: Routes) -> None:
@@ -89,12 +88,49 @@ def _check_callers(merged: Merged, routes: Routes) -> None:
                 path,
                 f"lets anonymous callers in, but no tier is named {ANONYMOUS_TIER!r}",
             )
+        if authentication == "optional" and _asks_too_much(route):
+            merged.report(
+                Rule.ANONYMOUS_NEVER_PASSES,
+                path,
+                "lets anonymous callers in and asks what they cannot have;"
+                " write authentication: required",
+            )
         if authentication == "none" and (route.cost or route.limits or route.forward_limits):
             merged.report(
                 Rule.ROUTE_LIMITS_WITHOUT_CALLER,
                 path,
                 "asks for no caller (authentication: none), so it cannot have cost or limits",
             )
+        if authentication == "none" and (route.tiers or route.scopes or route.credentials):
+            merged.report(
+                Rule.ROUTE_RULES_WITHOUT_CALLER,
+                path,
+                "asks for no caller (authentication: none), so it cannot ask for tiers, scopes"
+                " or credentials",
+            )
+
+
+def _asks_too_much(route: RoutePart) -> bool:
+    """Whether a route asks for what no anonymous caller has."""
+    is_for_others = bool(route.tiers) and ANONYMOUS_TIER not in route.tiers
+    return is_for_others or bool(route.scopes or route.credentials)
+
+
+def _check_route_tiers(merged: Merged, routes: Routes) -> None:
+    """A tier that nobody can have would close a route."""
+    tiers = merged.data.get("tiers")
+    if not isinstance(tiers, dict):
+        return
+    for path, route in routes:
+        for place, name in enumerate(route.tiers):
+            if name not in tiers:
+                where = (*path, "tiers", place)
+                known = ", ".join(map(str, tiers))
+                merged.report(
+                    Rule.UNKNOWN_TIER,
+                    where,
+                    f"{merged.shown(where, name)} is no tier of this policy; known are {known}",
+                )
 
 
 def _default_authentication(merged: Merged) -> str:

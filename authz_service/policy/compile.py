@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from authz_service.core.charges import tier_charges
 from authz_service.core.rules import (
     Authentication,
     Policy,
@@ -40,9 +41,10 @@ def compile_policy(merged: Merged) -> Policy:
         digest=merged.digest,
         metrics_prefix=file.metrics_prefix,
         trusted_hops=file.trusted_hops,
-        quota_time_zone=file.quota_time_zone,
         body_overhead_bytes=file.body_overhead,
         cors_origins=tuple(file.cors.origins),
+        quota_time_zone=file.quota_time_zone,
+        bad_credentials=limits.bad_credentials(file.bad_credentials),
         upstream=Upstream(host=host, port=port, timeout_ms=file.upstream.timeout),
         tiers=tiers,
         routes=tuple(_route(part, file, tiers) for part in file.routes),
@@ -55,7 +57,7 @@ def _route(part: RoutePart, file: PolicyFile, tiers: Mapping[str, Tier]) -> Rout
     own = tuple(limits.route_limit(limit) for limit in part.limits)
     if authentication is Authentication.NONE:
         cost = 0
-    charges = {name: limits.charges(tier, cost, own) for name, tier in tiers.items()}
+    charges = {name: tier_charges(tier, cost, own) for name, tier in tiers.items()}
     return Route(
         name=part.name,
         methods=tuple(part.match.method),
@@ -65,6 +67,16 @@ def _route(part: RoutePart, file: PolicyFile, tiers: Mapping[str, Tier]) -> Rout
         limits=own,
         global_limits=tuple(limits.route_limit(limit) for limit in part.global_limits),
         forward_limits=part.forward_limits,
+        tiers=tuple(part.tiers),
+        scopes=tuple(part.scopes),
+        credentials=tuple(part.credentials),
+        shadow=_is_in_shadow(part, file, authentication),
         on_store_failure=StoreFailure(part.on_store_failure or file.defaults.on_store_failure),
         charges=charges,
     )
+
+
+def _is_in_shadow(part: RoutePart, file: PolicyFile, authentication: Authentication) -> bool:
+    """Where nobody is asked for anything, nothing is decided and there is nothing to shadow."""
+    said = file.defaults.shadow if part.shadow is None else part.shadow
+    return said and authentication is not Authentication.NONE

@@ -24,6 +24,7 @@ _SHORT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_UNITS = {"B": 1, "KB": 1 << 10, "KiB": 1 << 10, "MB": 1 << 20, "MiB": 1 << 20}
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_SCOPE = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _METRIC_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _RATE_EACH = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
 _RATE_PER = re.compile(r"([0-9]{1,9}) per ([0-9]{1,6})(s|m|h|d)")
@@ -39,6 +40,13 @@ def name(text: str) -> str:
     """A name that stands in headers, labels and keys."""
     if not _NAME.fullmatch(text):
         raise ValueError("is no name; write lower-case letters, digits and -, at most 63")
+    return text
+
+
+def scope(text: str) -> str:
+    """What a credential is good for; no more than RFC 6749 section 3.3 allows, and readable."""
+    if not _SCOPE.fullmatch(text):
+        raise ValueError("is no scope; write letters, digits and . _ : @ / -, at most 128")
     return text
 
 

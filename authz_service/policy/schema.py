@@ -42,6 +42,8 @@ PathText = Annotated[str, *_notation(notation.path, "/jobs/{job_id}")]
 Zone = Annotated[str, *_notation(notation.time_zone, "UTC")]
 MetricPrefix = Annotated[str, *_notation(notation.metric_prefix, "imagen")]
 HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+Scope = Annotated[str, *_notation(notation.scope, "images:write")]
+CredentialText = Literal["api_key", "jwt"]
 AuthenticationText = Literal["required", "optional", "none"]
 StoreFailureText = Literal["local", "allow", "deny"]
 
@@ -88,6 +90,12 @@ class RoutePart(_Part):
     limits: list[RouteLimitPart] = Field(default=[], description="Per caller; each counts 1.")
     global_limits: list[RouteLimitPart] = Field(default=[], description="Over all callers.")
     forward_limits: bool = Field(default=False, description="Tell the application what is left.")
+    tiers: list[Name] = Field(default=[], description="Who may call; everybody if empty.")
+    scopes: list[Scope] = Field(default=[], description="What a credential needs, all of them.")
+    credentials: list[CredentialText] = Field(
+        default=[], description="Which kinds of credential will do; any if empty."
+    )
+    shadow: bool | None = Field(default=None, description="Decide and tell, but let pass.")
     on_store_failure: StoreFailureText | None = None
 
 
@@ -126,6 +134,10 @@ class PolicyFile(_Part):
         default=64 << 10, description="How much larger than its file a request body may be."
     )
     cors: CorsPart = CorsPart()
+    bad_credentials: RateText = Field(
+        default=("per-minute", 20, 60_000),
+        description="Invalid credentials from one address, in each worker.",
+    )
     tiers: dict[Name, TierPart] = Field(min_length=1)
     jwt: list[object] = []
     upstream: UpstreamPart

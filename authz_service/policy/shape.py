@@ -130,6 +130,8 @@ def _is_of_key(details: ErrorDetails) -> bool:
 
 
 def _suggestion(key: str) -> str:
+    if key in _KNOWN_KEYS:
+        return ""  # right elsewhere
     close = difflib.get_close_matches(key, _KNOWN_KEYS, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

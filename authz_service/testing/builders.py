@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.charges import tier_charges
 from authz_service.core.facts import Facts
 from authz_service.core.rules import (
     Authentication,
+    Overrides,
     Period,
     Policy,
     Quota,
@@ -17,11 +19,11 @@ from authz_service.core.rules import (
     Upstream,
 )
 from authz_service.policy.compile import compile_policy
-from authz_service.policy.limits import charges
 from authz_service.policy.merge import Merged
 from authz_service.policy.parse import parse
 
 CLIENT_ADDRESS = "203.0.113.7"
+BAD_CREDENTIALS = Rate(name="bad-credentials", limit=20, window_ms=60_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,10 @@ def route(
     limits: tuple[Rate, ...] = (),
     forward_limits: bool = False,
     on_store_failure: StoreFailure = StoreFailure.LOCAL,
+    for_tiers: tuple[str, ...] = (),
+    scopes: tuple[str, ...] = (),
+    credentials: tuple[str, ...] = (),
+    shadow: bool = False,
     tiers: Sequence[Tier] = (),
 ) -> Route:
     """A route; what a request on it takes is computed for `tiers`."""
@@ -111,19 +117,29 @@ def route(
         global_limits=(),
         forward_limits=forward_limits,
         on_store_failure=on_store_failure,
-        charges={tier.name: charges(tier, cost, limits) for tier in tiers},
+        tiers=for_tiers,
+        scopes=scopes,
+        credentials=credentials,
+        shadow=shadow,
+        charges={tier.name: tier_charges(tier, cost, limits) for tier in tiers},
     )
 
 
-def policy(routes: Sequence[Route], *, tiers: Sequence[Tier] = ()) -> Policy:
+def policy(
+    routes: Sequence[Route],
+    *,
+    tiers: Sequence[Tier] = (),
+    bad_credentials: Rate = BAD_CREDENTIALS,
+) -> Policy:
     """A policy of these routes and tiers."""
     return Policy(
         digest="0123456789ab",
         metrics_prefix="test",
         trusted_hops=0,
-        quota_time_zone="UTC",
         body_overhead_bytes=64 << 10,
         cors_origins=(),
+        quota_time_zone="UTC",
+        bad_credentials=bad_credentials,
         upstream=Upstream(host="127.0.0.1", port=8080, timeout_ms=60_000),
         tiers={tier.name: tier for tier in tiers},
         routes=tuple(routes),
@@ -148,6 +164,7 @@ def key_record(
     tier: str = "free",
     expires_at_ms: int | None = None,
     disabled: bool = False,
+    overrides: Overrides | None = None,
 ) -> ApiKeyRecord:
     """What is kept of a key."""
     return ApiKeyRecord(
@@ -156,4 +173,5 @@ def key_record(
         tier=tier,
         expires_at_ms=expires_at_ms,
         disabled=disabled,
+        overrides=overrides,
     )

@@ -13,9 +13,11 @@ class FixedCredentials:
         *,
         key: ApiKeyRecord | Reason = Reason.UNKNOWN_KEY,
         token: Identity | Reason = Reason.UNKNOWN_ISSUER,
+        accepts_tokens: bool = False,
     ) -> None:
         self._key = key
         self._token = token
+        self.accepts_tokens = accepts_tokens
         self.asked: list[bytes] = []
 
     def find_key(self, key: bytes) -> ApiKeyRecord | Reason:

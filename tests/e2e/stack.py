@@ -141,6 +141,13 @@ def api_keys() -> str:
             "expires_at": "2020-01-01T00:00:00Z",
         },
         {"key": "test-key-disabled", "name": "t", "tier": "pro", "disabled": True},
+        {"key": "test-key-reader", "name": "t", "tier": "pro", "scopes": ["jobs:read"]},
+        {
+            "key": "test-key-writer",
+            "name": "t",
+            "tier": "pro",
+            "scopes": ["jobs:write", "jobs:read", "other"],
+        },
         {"key": "test-key-twin-a", "name": "t", "tier": "free", "id": "twin-a", "subject": "twin"},
         {"key": "test-key-twin-b", "name": "t", "tier": "pro", "id": "twin-b", "subject": "twin"},
     ]
@@ -170,13 +177,14 @@ def start(run_dir: Path, environment: Mapping[str, str]) -> Stack:
 
 
 @contextmanager
-def running(**environment: str) -> Iterator[Stack]:
-    """A stack that answers, stopped at the end."""
+def running(policy: Mapping[str, Any] | None = None, /, **environment: str) -> Iterator[Stack]:
+    """A stack that answers, stopped at the end; under the default policy unless told otherwise."""
     # A Unix socket's path holds 107 bytes; pytest's own folders can be longer than that.
     with tempfile.TemporaryDirectory(prefix="e2e-") as folder:
-        policy = Path(folder) / "policy.yaml"
-        policy.write_text(yaml.safe_dump(default_policy_with_extra_tiers()), encoding="utf-8")
-        made = {"AUTHZ_POLICY_FILE": str(policy), "API_KEYS": api_keys()}
+        file = Path(folder) / "policy.yaml"
+        content = default_policy_with_extra_tiers() if policy is None else policy
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        made = {"AUTHZ_POLICY_FILE": str(file), "API_KEYS": api_keys()}
         stack = start(Path(folder), made | environment)
         try:
             stack.wait_until_ready()

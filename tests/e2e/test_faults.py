@@ -118,6 +118,10 @@ def all_serve(stack: Stack) -> bool:
 
 
 def all_trusted(stack: Stack) -> bool:
-    """Whether Envoy sends checks to every worker."""
-    series = b'envoy_cluster_membership_healthy{envoy_cluster_name="authz"} 2\n'
-    return series in stack.scrape.get("/metrics").body
+    """Whether Envoy sends checks to every worker: none is unhealthy, none is ejected."""
+    metrics = stack.scrape.get("/metrics").body
+    return (
+        b'envoy_cluster_membership_healthy{envoy_cluster_name="authz"} 2\n' in metrics
+        and b'envoy_cluster_outlier_detection_ejections_active{envoy_cluster_name="authz"} 0\n'
+        in metrics
+    )

@@ -26,15 +26,17 @@ tiers, with quotas by the calendar of Europe/Berlin
   pro        1000/hour  20000/month  files up to 25MB
   partner    10/day     no quota     files up to 1MB
 
+an address may present bad credentials 5 per 10s
+
 routes, of which the first that matches decides
   list     GET, HEAD /, /v1/orders
-           credential optional; 1 from rate and quota; limits forwarded; store away: deny
+           in shadow; credential optional; 1 from rate and quota; limits forwarded; store away: deny
   order    PUT, PATCH, DELETE /v1/orders/{order_id}/lines/{line}
-           credential required; 3 from rate and quota; writes 30/minute; burst 2/second; store away: allow
+           credential required (api_key, jwt); tier free or pro; scope orders:write and https://example.com/orders; 3 from rate and quota; writes 30/minute; burst 2/second; store away: allow
   status   OPTIONS /status
            open to everybody
   partner  POST /v1/partner
-           credential optional; writes 30/minute; store away: deny
+           in shadow; credential optional; writes 30/minute; store away: deny
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
     *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),

@@ -14,6 +14,7 @@ from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
 from authz_service.identity.credentials import Credentials
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
+from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.testing.builders import PlantedSecrets, read_policy
@@ -121,6 +122,7 @@ async def stack(  # noqa: PLR0917 - fixtures are passed by name
     engine = Engine(
         policy=policy,
         credentials=Credentials(keys=keys),
+        guesses=BadCredentials(clock),
         counter=FailoverStore(store, local=MemoryStore(clock), clock=clock, metrics=Metrics()),
         clock=clock,
         new_id=lambda: "decision-1",

@@ -14,6 +14,7 @@ from authz_service.core.rules import Policy
 from authz_service.engine import Engine
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
+from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.testing.builders import PlantedSecrets
@@ -246,7 +247,12 @@ async def test_a_bug_is_answered_with_503(  # noqa: PLR0917 - fixtures are passe
         MemoryStore(clock), local=MemoryStore(clock), clock=clock, metrics=Metrics()
     )
     engine = Engine(
-        policy=policy, credentials=Broken(), counter=counter, clock=clock, new_id=lambda: "d"
+        policy=policy,
+        credentials=Broken(),
+        counter=counter,
+        guesses=BadCredentials(clock),
+        clock=clock,
+        new_id=lambda: "d",
     )
     request = stack.auth.CheckRequest(
         attributes=stack.auth.AttributeContext(

@@ -12,11 +12,30 @@ from authz_service.explain.explanation import Explainer, Explanation
 from authz_service.explain.request import client_request
 from authz_service.identity.api_keys import KeyIndex
 from authz_service.identity.credentials import Credentials
-from authz_service.testing.builders import PlantedSecrets
+from authz_service.testing.builders import PlantedSecrets, read_policy
 from authz_service.wire.captured_check import read_captured_check
 
 Foreign: TypeAlias = Any  # messages read by code that others generated
 
+POLICY = """
+version: 1
+tiers:
+  anonymous: {rate: 2/minute, max_upload: 1MB}
+  free: {rate: 2/minute, quota: 3/day, max_upload: 5MB}
+bad_credentials: 1000/minute
+upstream: {address: "127.0.0.1:8080"}
+routes:
+  - {name: things, match: {method: GET, path: /v1/things}}
+  - {name: limits, match: {method: GET, path: /v1/limits}, authentication: optional,
+     forward_limits: true}
+  - {name: denying, match: {method: GET, path: /v1/denying}, on_store_failure: deny}
+  - {name: free, match: {method: GET, path: /v1/free}, cost: 0}
+  - {name: scoped, match: {method: GET, path: /v1/scoped}, cost: 2, scopes: [write]}
+  - {name: tiered, match: {method: GET, path: /v1/tiered}, cost: 0, tiers: [anonymous]}
+  - {name: tokens, match: {method: GET, path: /v1/tokens}, cost: 0, credentials: [jwt]}
+  - {name: trial, match: {method: GET, path: /v1/trial}, shadow: true}
+  - {name: open, match: {method: GET, path: /open}, authentication: none}
+"""
 GOOD = PlantedSecrets().api_key
 METHODS = ["GET", "GET", "GET", "POST"]
 PATHS = [
@@ -29,6 +48,7 @@ PATHS = [
         "/v1/free",
         "/open",
     ),
+    *("/v1/scoped", "/v1/tiered", "/v1/tokens", "/v1/trial", "/v1/trial"),
     *("/v1/nowhere", "/v1/limits?api_key=x", "/v1//things"),
 ]
 CREDENTIALS = [
@@ -45,6 +65,12 @@ CREDENTIALS = [
 ]
 ADDRESSES = ["203.0.113.7", "2001:db8::1", ""]
 PAUSES_MS = [*[0] * 12, 1_000, 61_000, 61_000, 86_400_000]
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """The policy of worker and explainer: a route for every way to be refused."""
+    return read_policy(POLICY)
 
 
 @pytest.fixture
@@ -127,6 +153,7 @@ async def test_explain_says_what_the_worker_answers(stack: Foreign, explainer: E
         *("missing_credential", "unknown_key", "disabled_key", "expired_key", "unknown_tier"),
         *("malformed_credential", "ambiguous_credential", "credential_in_query"),
         *("unknown_issuer", "unsupported_scheme"),
+        *("missing_scope", "tier_not_allowed", "credential_not_allowed"),
     }
 
 

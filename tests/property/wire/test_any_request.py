@@ -24,7 +24,9 @@ def answers(request: CheckRequest) -> Facts:
     facts = decode_check_request(request)
     present(facts)
     denial = Deny(Reason.NO_ROUTE)
-    answer = respond(denial, tiers={}, request_id=facts.request_id, decision_id="d")
+    answer = respond(
+        denial, tiers={}, accepts_tokens=False, request_id=facts.request_id, decision_id="d"
+    )
     assert encode_check_response(answer).SerializeToString()
     return facts
 

@@ -138,6 +138,7 @@ def test_the_whole_explanation_as_data(capsys: pytest.CaptureFixture[str]) -> No
             "changes": [],
         },
         "route": "things",
+        "shadow": False,
         "credential": {
             "kind": "API key",
             "key_id": "good",

@@ -5,11 +5,23 @@ from dataclasses import replace
 
 import pytest
 
+from authz_service.core.failures import FAILURES
 from authz_service.core.identity import Identity, Method
 from authz_service.core.meter import Metered, Reading, Scope
-from authz_service.core.respond import _FAILURES, Answer, Pass, Refuse, respond
+from authz_service.core.respond import Answer, Pass, Refuse, respond
 from authz_service.core.rules import Charge, Limit
-from authz_service.core.verdict import Allow, Deny, OverLimit, Reason, Unavailable, Verdict
+from authz_service.core.verdict import (
+    Allow,
+    Decided,
+    Deny,
+    Forbid,
+    OverLimit,
+    Reason,
+    Shadow,
+    Throttle,
+    Unavailable,
+    Verdict,
+)
 from authz_service.testing.builders import quota, rate, route, tier
 
 ROUTE = route("upscale")
@@ -36,9 +48,17 @@ UNAUTHENTICATED = (
 )
 
 
-def answered(verdict: Verdict, request_id: str = "request-1") -> Answer:
+def answered(
+    verdict: Verdict, request_id: str = "request-1", *, accepts_tokens: bool = False
+) -> Answer:
     """The answer under the tiers of these tests."""
-    return respond(verdict, tiers=TIERS, request_id=request_id, decision_id="decision-1")
+    return respond(
+        verdict,
+        tiers=TIERS,
+        accepts_tokens=accepts_tokens,
+        request_id=request_id,
+        decision_id="decision-1",
+    )
 
 
 def passed(verdict: Allow) -> Pass:
@@ -260,7 +280,15 @@ def test_an_exceeded_quota_has_a_code_of_its_own() -> None:
     assert answer.metadata["reason"] == Reason.QUOTA_EXCEEDED
 
 
-@pytest.mark.parametrize("reason", [Reason.STORE_UNAVAILABLE, Reason.INTERNAL_ERROR])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.STORE_UNAVAILABLE,
+        Reason.KEY_STORE_UNAVAILABLE,
+        Reason.SIGNING_KEYS_UNAVAILABLE,
+        Reason.INTERNAL_ERROR,
+    ],
+)
 def test_what_could_not_be_decided_is_503_and_worth_a_retry(reason: Reason) -> None:
     """Our own failures are never an allow: 503, to be tried again after a second."""
     answer = refused(Unavailable(reason, ROUTE, CALLER))
@@ -277,9 +305,147 @@ def test_what_could_not_be_decided_is_503_and_worth_a_retry(reason: Reason) -> N
     assert answer.metadata["key_id"] == "key-1"
 
 
+TOKENS = [
+    Reason.MALFORMED_TOKEN,
+    Reason.UNKNOWN_ISSUER,
+    Reason.ALGORITHM_NOT_ALLOWED,
+    Reason.UNKNOWN_SIGNING_KEY,
+    Reason.BAD_SIGNATURE,
+    Reason.EXPIRED_TOKEN,
+    Reason.TOKEN_NOT_YET_VALID,
+    Reason.TOKEN_LIVES_TOO_LONG,
+    Reason.WRONG_TOKEN_TYPE,
+    Reason.WRONG_AUDIENCE,
+    Reason.INVALID_CLAIM,
+    Reason.TIER_NOT_GRANTED,
+]
+
+
+@pytest.mark.parametrize("reason", TOKENS)
+def test_a_token_that_is_not_believed_is_told_so_and_no_more(reason: Reason) -> None:
+    """RFC 6750's error code, and one body whatever was wrong."""
+    answer = answered(Deny(reason, ROUTE), accepts_tokens=True)
+    other = answered(Deny(Reason.BAD_SIGNATURE, ROUTE), accepts_tokens=True)
+    assert isinstance(answer, Refuse)
+    assert isinstance(other, Refuse)
+    assert answer.headers[1] == (
+        "www-authenticate",
+        'ApiKey header="X-API-Key", Bearer error="invalid_token"',
+    )
+    assert (answer.status, answer.headers, answer.body) == (401, other.headers, other.body)
+
+
+def test_tokens_are_asked_for_where_some_could_be_believed() -> None:
+    """A missing credential names both kinds, and offers both schemes."""
+    answer = answered(Deny(Reason.MISSING_CREDENTIAL, ROUTE), accepts_tokens=True)
+    assert isinstance(answer, Refuse)
+    assert answer.headers[1] == ("www-authenticate", 'ApiKey header="X-API-Key", Bearer')
+    assert json.loads(answer.body)["error"]["message"] == (
+        "Send an API key in the X-API-Key header or a bearer token in the Authorization header."
+    )
+
+
+def test_who_may_not_is_told_why_and_what_would_do() -> None:
+    """403 with a reason to act on, and the limits that were charged all the same."""
+    verdict = Forbid(Reason.TIER_NOT_ALLOWED, ROUTE, CALLER, ADMITTED, ("pro", "enterprise"))
+    answer = refused(verdict)
+    assert answer.status == 403
+    assert answer.headers == (("content-type", "application/json"), *LIMIT_HEADERS)
+    assert json.loads(answer.body)["error"] == {
+        "code": "FORBIDDEN",
+        "message": "The caller's tier may not do this.",
+        "request_id": "request-1",
+        "details": {"reason": "tier_not_allowed", "needs": ["pro", "enterprise"]},
+    }
+    assert answer.metadata["reason"] == "tier_not_allowed"
+    assert answer.metadata["key_id"] == "key-1"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.CREDENTIAL_NOT_ALLOWED, Reason.NETWORK_NOT_ALLOWED, Reason.MISSING_SCOPE],
+)
+def test_every_refusal_of_a_known_caller_has_a_reason_code(reason: Reason) -> None:
+    """The code in the details is the one of the log."""
+    answer = refused(Forbid(reason, ROUTE, CALLER, None))
+    assert answer.status == 403
+    assert json.loads(answer.body)["error"]["details"] == {"reason": reason.value}
+    assert answer.headers == (("content-type", "application/json"),)
+
+
+def test_a_token_without_a_scope_gets_the_challenge_of_its_standard() -> None:
+    """`insufficient_scope` with the scopes, for tokens and not for keys (RFC 6750)."""
+    holder = replace(CALLER, method=Method.JWT)
+    answer = refused(Forbid(Reason.MISSING_SCOPE, ROUTE, holder, None, ("a:read", "a:write")))
+    assert answer.headers[1] == (
+        "www-authenticate",
+        'Bearer error="insufficient_scope", scope="a:read a:write"',
+    )
+
+
+def test_too_many_bad_credentials_are_429() -> None:
+    """With the wait, rounded up, and without any limits of a caller nobody knows."""
+    answer = refused(Throttle(ROUTE, 41_001))
+    assert answer.status == 429
+    assert answer.headers == (("content-type", "application/json"), ("retry-after", "42"))
+    error = json.loads(answer.body)["error"]
+    assert error["code"] == "RATE_LIMIT_EXCEEDED"
+    assert error["details"] == {"limit": "bad-credentials", "retry_after": 42}
+    assert answer.metadata["reason"] == Reason.TOO_MANY_BAD_CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    ("decided", "would_be"),
+    [
+        (Allow(ROUTE, CALLER, ADMITTED), "ok"),
+        (Deny(Reason.UNKNOWN_KEY, ROUTE), "unknown_key"),
+        (Forbid(Reason.MISSING_SCOPE, ROUTE, CALLER, ADMITTED, ("a",)), "missing_scope"),
+        (
+            OverLimit(ROUTE, CALLER, Metered(False, (failing(rate(), retry_after_ms=9),))),  # noqa: FBT003
+            "rate_limited",
+        ),
+        (Throttle(ROUTE, 1), "too_many_bad_credentials"),
+        (Unavailable(Reason.STORE_UNAVAILABLE, ROUTE, CALLER), "store_unavailable"),
+    ],
+)
+def test_in_shadow_everything_passes_as_it_came(decided: Decided, would_be: str) -> None:
+    """Credentials stay, identity headers are set, no limits are told, the verdict is metadata."""
+    shadow = replace(ROUTE, shadow=True, forward_limits=True)
+    answer = answered(Shadow(decided, shadow, CALLER))
+    assert answer == Pass(
+        upstream_headers=(
+            ("x-authz-subject", "key:acme"),
+            ("x-authz-tier", "free"),
+            ("x-authz-method", "api_key"),
+            ("x-authz-key-id", "key-1"),
+            ("x-authz-max-upload-bytes", "5242880"),
+        ),
+        upstream_removed=("x-authz-limits",),
+        response_headers=(),
+        metadata={
+            "reason": "ok",
+            "decision_id": "decision-1",
+            "route": "upscale",
+            "subject": "key:acme",
+            "tier": "free",
+            "method": "api_key",
+            "key_id": "key-1",
+            "shadow_reason": would_be,
+        },
+    )
+
+
+def test_in_shadow_nobody_needs_a_tier() -> None:
+    """Where no tier is named anonymous, the application is told no size."""
+    stranger = replace(ANONYMOUS, tier="nowhere")
+    answer = answered(Shadow(Deny(Reason.UNKNOWN_KEY, ROUTE), ROUTE, stranger))
+    assert isinstance(answer, Pass)
+    assert "x-authz-max-upload-bytes" in answer.upstream_removed
+
+
 def test_every_reason_but_ok_has_an_answer() -> None:
     """No verdict can meet a reason without status, code and message."""
-    assert set(_FAILURES) == set(Reason) - {Reason.OK}
+    assert set(FAILURES) == set(Reason) - {Reason.OK}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from authz_service.core.rules import (
     Upstream,
 )
 from authz_service.envoyconf.model import EnvoySettings
+from authz_service.testing.builders import BAD_CREDENTIALS
 
 MIB = 1_048_576
 OVERHEAD = 65_536
@@ -62,8 +63,9 @@ def default_policy() -> Policy:
         digest="0123456789abcdef",
         metrics_prefix="imagen",
         trusted_hops=0,
-        quota_time_zone="UTC",
         body_overhead_bytes=OVERHEAD,
+        quota_time_zone="UTC",
+        bad_credentials=BAD_CREDENTIALS,
         cors_origins=("https://app.example.com",),
         upstream=Upstream(host="127.0.0.1", port=8080, timeout_ms=60_000),
         tiers={name: tier(name) for name in FILE_LIMITS},

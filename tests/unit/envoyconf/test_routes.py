@@ -73,10 +73,25 @@ def test_literal_characters_stay_literal() -> None:
     assert pattern == r"/v1\.0/[^/]+"
 
 
-def test_no_route_keeps_credentials() -> None:
-    """They are removed for all routes in one place."""
-    removed = _configuration(default_policy())["request_headers_to_remove"]
-    assert removed == ["x-api-key", "authorization"]
+def test_no_route_to_an_application_keeps_credentials() -> None:
+    """Every route that forwards removes them, the preflights' and the metrics' too."""
+    local = replace(_SETTINGS, metrics_address=("127.0.0.1", 9102))
+    forwarding = [it for it in _routes(default_policy(), local) if "route" in it]
+    assert {it["name"] for it in forwarding} >= {"limits", "health", "preflight", "metrics"}
+    for it in forwarding:
+        assert it["request_headers_to_remove"] == ["x-api-key", "authorization"]
+
+
+def test_a_route_in_shadow_refuses_no_credential_and_no_body() -> None:
+    """The application gets its credentials, and bodies of any size; the others stay as they are."""
+    policy = default_policy()
+    upscale = replace(policy.routes[1], shadow=True)
+    routes = _routes(replace(policy, routes=(policy.routes[0], upscale)))
+    (shadowed,) = [it for it in routes if it["name"] == "upscale"]
+    (enforced,) = [it for it in routes if it["name"] == "limits"]
+    assert "request_headers_to_remove" not in shadowed
+    assert shadowed["typed_per_filter_config"]["body_limit"]["disabled"] is True
+    assert "body_limit" not in enforced["typed_per_filter_config"]
 
 
 def test_without_origins_there_is_no_cors() -> None:

@@ -9,6 +9,7 @@ from authz_service.core.rules import Authentication, Charge
 from authz_service.core.verdict import Reason
 from authz_service.explain.explanation import Explainer, Explanation, ShownCredential
 from authz_service.explain.peek import NotSeenError
+from authz_service.explain.reasons import SENTENCES
 from authz_service.explain.request import client_request
 from authz_service.storage.memory import MemoryStore
 from authz_service.testing.builders import (
@@ -32,6 +33,8 @@ POLICY = policy(
         route("things", cost=2, tiers=TIERS),
         route("open", paths=("/open",), authentication=Authentication.NONE, cost=0, tiers=TIERS),
         route("public", paths=("/public",), authentication=Authentication.OPTIONAL, tiers=TIERS),
+        route("trial", paths=("/trial",), shadow=True, tiers=TIERS),
+        route("scoped", paths=("/scoped",), cost=2, scopes=("a", "b"), tiers=TIERS),
         route("change", methods=("PUT", "DELETE"), paths=("/v1/things",), tiers=TIERS),
     ],
     tiers=TIERS,
@@ -160,6 +163,41 @@ async def test_what_envoy_refuses_by_itself_is_told(
     assert why in it.why
     assert (it.reason, it.credential, it.route, it.found) == (None, None, None, ())
     assert desk.store.calls == 0
+
+
+async def test_a_route_in_shadow_passes_and_tells_what_it_would_refuse_for() -> None:
+    """The reason is the one it would have; credentials go on to the application."""
+    it = await Desk().explain(KEY, target="/trial")
+    assert it.passes
+    assert it.reason is Reason.UNKNOWN_KEY
+    expected = "The route is in shadow, so the request passes. Else: No such key is known"
+    assert it.why.startswith(expected)
+    assert isinstance(it.answer, Pass)
+    assert "x-api-key" not in it.answer.upstream_removed
+
+
+async def test_a_limit_that_a_route_in_shadow_exceeds_is_told() -> None:
+    """With its name and wait, though no answer carries them."""
+    desk = Desk(key_record())
+    await desk.store.charge("key:acme", (Charge(MINUTE, 3),))
+    it = await desk.explain(KEY, target="/trial")
+    assert it.passes
+    assert it.why.endswith("per-minute has no room for this request: it would pass in 60 s.")
+
+
+async def test_a_caller_who_may_not_is_told_what_is_asked_for() -> None:
+    """All of the route's scopes; such a request takes 1, whatever the route costs."""
+    it = await Desk(key_record()).explain(KEY, target="/scoped")
+    assert isinstance(it.answer, Refuse)
+    assert it.answer.status == 403
+    assert it.why == SENTENCES[Reason.MISSING_SCOPE].format(needs="a, b")
+    assert [reading.remaining for reading in it.left] == [2, 8]
+
+
+async def test_bad_credentials_are_not_counted_by_explaining() -> None:
+    """The hundredth explanation of a wrong key is that of the first."""
+    desk = Desk()
+    assert {(await desk.explain(KEY)).reason for _ in range(100)} == {Reason.UNKNOWN_KEY}
 
 
 async def test_an_open_route_passes_without_being_asked_about() -> None:

@@ -8,8 +8,8 @@ from authz_service.explain.reasons import SENTENCES
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_sentence(reason: Reason) -> None:
-    """One plain sentence that ends, whose only gaps are the limit and the wait."""
-    sentence = SENTENCES[reason].format(limit="per-minute", wait=7)
+    """One plain sentence that ends, whose gaps are the limit, the wait and what is needed."""
+    sentence = SENTENCES[reason].format(limit="per-minute", wait=7, needs="pro")
     assert sentence[0].isupper()
     assert sentence[-1] in ".?"
     assert "{" not in sentence
