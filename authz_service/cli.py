@@ -8,35 +8,36 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
 
 import uvloop
 from pydantic import SecretStr
 
 from authz_service import __version__
 from authz_service.addresses import grpc_address
+from authz_service.commands import check_policy, explain, usage
+from authz_service.commands.command_line import (
+    DONE,
+    FAILED,
+    WRONG,
+    Commands,
+    checked_settings,
+)
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
 from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
-from authz_service.policy.notes import warnings
 from authz_service.policy.schema import PolicyFile
 from authz_service.policy.sources import load_policy
 from authz_service.serve import serve
-from authz_service.settings import Settings, load_settings
-from authz_service.storage.from_url import store_url_problems
+from authz_service.settings import Settings
 from authz_service.transports.probe import is_serving
 from authz_service.worker import work
 
-# argparse has no public name for what `add_subparsers` returns.
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
-
 _WORKER = "worker"
-_DONE, _FAILED, _WRONG = 0, 1, 2
 _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
     " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
@@ -57,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
-        return _WRONG
+        return WRONG
     except AuthzServiceError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _FAILED
+        return FAILED
     return code
 
 
@@ -74,14 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_local(commands)
-    _add_check_policy(commands)
+    check_policy.add(commands)
     _add_policy_schema(commands)
     _add_render(commands)
     _add_healthcheck(commands)
+    explain.add(commands)
+    usage.add(commands)
     return parser
 
 
-def _add_serve(commands: _Commands) -> None:
+def _add_serve(commands: Commands) -> None:
     command = commands.add_parser(
         "serve",
         help="answer Envoy's checks",
@@ -101,7 +104,7 @@ def _worker_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_local(commands: _Commands) -> None:
+def _add_local(commands: Commands) -> None:
     command = commands.add_parser(
         "local",
         help="run the whole stack on this machine",
@@ -113,25 +116,14 @@ def _add_local(commands: _Commands) -> None:
     command.set_defaults(run=_local)
 
 
-def _add_check_policy(commands: _Commands) -> None:
-    command = commands.add_parser(
-        "check-policy",
-        help="read a policy as the server does, and say what is wrong",
-        description="Exit code 0 and a summary, or 2 and every problem with its line.",
-    )
-    command.add_argument("policy", type=Path)
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.set_defaults(run=_check_policy)
-
-
-def _add_policy_schema(commands: _Commands) -> None:
+def _add_policy_schema(commands: Commands) -> None:
     command = commands.add_parser(
         "policy-schema", help="print the JSON Schema of policy files, for editors"
     )
     command.set_defaults(run=_policy_schema)
 
 
-def _add_render(commands: _Commands) -> None:
+def _add_render(commands: Commands) -> None:
     command = commands.add_parser(
         "render",
         help="write Envoy's configuration and exit",
@@ -142,7 +134,7 @@ def _add_render(commands: _Commands) -> None:
     command.set_defaults(run=_render)
 
 
-def _add_healthcheck(commands: _Commands) -> None:
+def _add_healthcheck(commands: Commands) -> None:
     command = commands.add_parser(
         "healthcheck",
         help="ask a running worker for its health",
@@ -183,40 +175,24 @@ def _environment(parsed: argparse.Namespace) -> dict[str, str]:
     return {**os.environ, **flags}
 
 
-def _settings(environment: Mapping[str, str]) -> Settings:
-    """The settings, once the store's URL is right too: settings themselves know no stores."""
-    url = environment.get("REDIS_URL")
-    problems = [
-        f"REDIS_URL: {problem.removeprefix('store URL: ')}"
-        for problem in (store_url_problems(url) if url else ())
-    ]
-    try:
-        settings = load_settings(environment)
-    except ConfigurationError as error:
-        raise ConfigurationError([*error.problems, *problems]) from None
-    if problems:
-        raise ConfigurationError(problems)
-    return settings
-
-
 def _serve(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
-    settings = _settings(environment)
+    settings = checked_settings(environment)
     configure_logging(debug=settings.debug)
     asyncio.run(serve(settings, environment))
-    return _DONE
+    return DONE
 
 
 def _worker(parsed: argparse.Namespace) -> int:
     environment = dict(os.environ)
-    settings = _settings(environment)
+    settings = checked_settings(environment)
     if not 0 <= parsed.index < settings.workers:
         raise ConfigurationError(
             [f"worker {parsed.index}: AUTHZ_WORKERS is {settings.workers}, and the first is 0"]
         )
     configure_logging(debug=settings.debug)
     uvloop.run(work(parsed.index, settings, environment))
-    return _DONE
+    return DONE
 
 
 def _local(parsed: argparse.Namespace) -> int:
@@ -227,7 +203,7 @@ def _local(parsed: argparse.Namespace) -> int:
     asyncio.run(
         run_stack(policy_file=Path(policy), environment=environment, console=Console(sys.stdout))
     )
-    return _DONE
+    return DONE
 
 
 def _image_service_policy() -> str:
@@ -238,49 +214,23 @@ def _image_service_policy() -> str:
     return str(Path(found.origin).with_name("policy.yaml"))
 
 
-def _check_policy(parsed: argparse.Namespace) -> int:
-    try:
-        policy = load_policy(parsed.policy, os.environ)
-    except ConfigurationError as error:
-        if not parsed.json:
-            raise
-        print(json.dumps({"ok": False, "problems": error.problems}, indent=2))
-        return _WRONG
-    names = [route.name for route in policy.routes]
-    notes = warnings(policy)
-    if parsed.json:
-        result = {
-            "ok": True,
-            "digest": policy.digest,
-            "tiers": [*policy.tiers],
-            "routes": names,
-            "warnings": notes,
-        }
-        print(json.dumps(result, indent=2))
-    else:
-        print(f"{parsed.policy} is right: {len(policy.tiers)} tiers, {len(names)} routes.")
-        for note in notes:
-            print(f"warning: {note}", file=sys.stderr)
-    return _DONE
-
-
 def _policy_schema(_: argparse.Namespace) -> int:
     print(json.dumps(PolicyFile.model_json_schema(), indent=2))
-    return _DONE
+    return DONE
 
 
 def _render(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
-    settings = _settings(environment)
+    settings = checked_settings(environment)
     policy = load_policy(settings.policy_file, environment)
     for file in write_envoy_files(policy, settings, folder=parsed.folder):
         print(file)
-    return _DONE
+    return DONE
 
 
 def _healthcheck(parsed: argparse.Namespace) -> int:
     if asyncio.run(is_serving(parsed.address)):
         print("serving")
-        return _DONE
+        return DONE
     print(f"error: nothing at {parsed.address} serves checks", file=sys.stderr)
-    return _FAILED
+    return FAILED

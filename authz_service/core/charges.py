@@ -29,7 +29,7 @@ def charges_of(identity: Identity, route: Route, policy: Policy) -> tuple[Charge
     """
     if identity.overrides is None:
         return route.charges[identity.tier]
-    limits = _own_limits(policy.tiers[identity.tier], identity.overrides, policy.quota_time_zone)
+    limits = own_limits(policy.tiers[identity.tier], identity.overrides, policy.quota_time_zone)
     return _charges(limits, route.cost, route.limits)
 
 
@@ -47,7 +47,8 @@ def _charges(
     return tuple(Charge(limit, min(cost, limit.limit)) for limit in limits if limit) + own
 
 
-def _own_limits(tier: Tier, overrides: Overrides, zone: str) -> tuple[Limit | None, ...]:
+def own_limits(tier: Tier, overrides: Overrides, zone: str) -> tuple[Limit | None, ...]:
+    """A caller's rate and quota: its own, or else those of its tier."""
     if overrides.quota is None:
         return (overrides.rate or tier.rate, tier.quota)
     limit, period = overrides.quota

@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
-from authz_service.core.rules import Charge, Rate
+from authz_service.core.rules import Charge, Limit, Rate
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~/@:-]*")
 _PLAIN_PUNCTUATION = "/@:"  # quote() leaves letters, digits and ._~- alone anyway
@@ -19,10 +19,12 @@ _PLAIN_PUNCTUATION = "/@:"  # quote() leaves letters, digits and ._~- alone anyw
 def counter_keys(subject: str, charges: tuple[Charge, ...]) -> list[bytes]:
     """Return one key a charge. Different subjects, kinds or limit names never share a key."""
     prefix = _prefix(subject)
-    return [
-        prefix + _suffix("rate" if isinstance(charge.limit, Rate) else "quota", charge.limit.name)
-        for charge in charges
-    ]
+    return [prefix + _counter(charge.limit) for charge in charges]
+
+
+def counter_key(subject: str, limit: Limit) -> bytes:
+    """Return the key of one limit."""
+    return _prefix(subject) + _counter(limit)
 
 
 def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
@@ -42,6 +44,10 @@ def _prefix(subject: str) -> bytes:
 def _fingerprint(charges: tuple[Charge, ...]) -> bytes:
     """Name charges alike in every process: `hash` differs from one to the next."""
     return blake2b(repr(charges).encode(), digest_size=8).hexdigest().encode()
+
+
+def _counter(limit: Limit) -> bytes:
+    return _suffix("rate" if isinstance(limit, Rate) else "quota", limit.name)
 
 
 @lru_cache(maxsize=1024)  # limit names come from the policy: few, and the same in every request

@@ -11,7 +11,7 @@ _TOO_LARGE = 413
 _UNAVAILABLE = 503
 _RETRY_SECONDS = 1
 
-_ERRORS: Mapping[int, tuple[str, str]] = {
+ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("BAD_REQUEST", "The request is malformed."),
     403: ("FORBIDDEN", "This request is not allowed."),
     404: ("NOT_FOUND", "There is nothing at this path."),
@@ -35,7 +35,7 @@ def local_replies(policy: Policy) -> Object:
         "mappers": [
             _pass_denials(),
             *(_too_large(tier) for tier in policy.tiers.values()),
-            *(_error(_status("EQ", status), status) for status in _ERRORS),
+            *(_error(_status("EQ", status), status) for status in ERRORS),
             _error(_status("GE", 500), 500),
             _error(_status("GE", 400), 400),
         ]
@@ -81,7 +81,7 @@ def _status(operator: str, status: int) -> Object:
 
 
 def _error(matches: Json, status: int, details: Object | None = None) -> Object:
-    code, message = _ERRORS[status]
+    code, message = ERRORS[status]
     error: dict[str, Json] = {
         "code": code,
         "message": message,

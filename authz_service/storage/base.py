@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from authz_service.core.meter import Metered
-from authz_service.core.rules import Charge
+from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
 
 
@@ -33,6 +33,25 @@ class CounterStore(Protocol):
         Raises:
             StoreError: the store did not answer in time or answered nonsense. The charge may
                 then have been taken; the caller decides what the client sees.
+        """
+
+    async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """What `charge` would be answered now, without charging: nothing is written.
+
+        The readings are those before any charge; `admitted` says whether it would be taken.
+
+        Raises:
+            StoreError: as `charge` does.
+        """
+
+    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+        """Forget what these limits count of one subject, and nothing else. All at once.
+
+        Answers that are remembered for retries stay: they take nothing.
+
+        Raises:
+            StoreError: the store did not answer in time or answered nonsense. The counters may
+                then be gone.
         """
 
     async def close(self) -> None:

@@ -1,12 +1,12 @@
 """Counters in this process: for one process alone, and for the time the shared store is away."""
 
 from array import array
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import answer_key, counter_keys
+from authz_service.core.counter_key import answer_key, counter_key, counter_keys
 from authz_service.core.meter import (
     Metered,
     Reading,
@@ -17,7 +17,7 @@ from authz_service.core.meter import (
     take_rate,
     tally_time,
 )
-from authz_service.core.rules import Charge, Quota, Rate
+from authz_service.core.rules import Charge, Limit, Quota, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.answers import RecentAnswers
 from authz_service.storage.base import InconclusiveError
@@ -59,8 +59,7 @@ class MemoryStore:
             InconclusiveError: no room for another counter.
             StoreError: the store is closed.
         """
-        if self._closed:
-            raise StoreError("the counter store is closed")
+        self._check_open()
         now_ms = self._clock.now_ms()
         self._drop_expired(now_ms)
         if once is None:
@@ -74,6 +73,33 @@ class MemoryStore:
             self._answers.remember(key, metered, now_ms)
         return metered
 
+    async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """What `charge` would be answered now, without charging.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        self._check_open()
+        now_ms = self._clock.now_ms()
+        keys = counter_keys(subject, charges)
+        asked = zip(keys, charges, strict=True)
+        found = tuple(self._read(key, charge, now_ms) for key, charge in asked)
+        return Metered(not any(reading.retry_after_ms for reading in found), found)
+
+    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+        """Forget what these limits count of one subject.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        self._check_open()
+        keys = {counter_key(subject, limit) for limit in limits} & self._expires_ms.keys()
+        for key in keys:
+            self._forget(key)
+        # All entries are looked at: a reset is rare, and a charge must not pay for it.
+        self._sweep_order = [entry for entry in self._sweep_order if entry[1] not in keys]
+        heapify(self._sweep_order)
+
     async def close(self) -> None:
         """Forget everything."""
         self._closed = True
@@ -82,6 +108,10 @@ class MemoryStore:
         self._tallies.clear()
         self._expires_ms.clear()
         self._sweep_order.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the counter store is closed")
 
     def _charge(self, subject: str, charges: tuple[Charge, ...], now_ms: int) -> Metered:
         asked = list(zip(counter_keys(subject, charges), charges, strict=True))

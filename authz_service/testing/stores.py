@@ -4,7 +4,7 @@ import asyncio
 from enum import Enum, auto
 
 from authz_service.core.meter import Metered, Reading
-from authz_service.core.rules import Charge
+from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
 
@@ -47,16 +47,36 @@ class FaultyStore:
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
         """Charge the inner store, unless a fault is in force."""
-        self.calls += 1
-        if self._fault is Fault.FAILING:
-            raise StoreError("this store fails on purpose")
+        await self._suffer()
         if self._fault is Fault.LYING:
-            untouched = tuple(Reading(charge, charge.limit.limit, 0, 0) for charge in charges)
-            return Metered(admitted=True, readings=untouched)
-        if self._fault is Fault.SLOW:
-            await self._healthy.wait()
+            return _untouched(charges)
         return await self._inner.charge(subject, charges, once=once)
+
+    async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """Look at the inner store, unless a fault is in force."""
+        await self._suffer()
+        if self._fault is Fault.LYING:
+            return _untouched(charges)
+        return await self._inner.peek(subject, charges)
+
+    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+        """Reset the inner store, unless a fault is in force."""
+        await self._suffer()
+        if self._fault is not Fault.LYING:
+            await self._inner.reset(subject, limits)
 
     async def close(self) -> None:
         """Close the inner store."""
         await self._inner.close()
+
+    async def _suffer(self) -> None:
+        self.calls += 1
+        if self._fault is Fault.FAILING:
+            raise StoreError("this store fails on purpose")
+        if self._fault is Fault.SLOW:
+            await self._healthy.wait()
+
+
+def _untouched(charges: tuple[Charge, ...]) -> Metered:
+    readings = tuple(Reading(charge, charge.limit.limit, 0, 0) for charge in charges)
+    return Metered(admitted=True, readings=readings)

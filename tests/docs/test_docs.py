@@ -54,8 +54,8 @@ def test_the_policy_guide_shows_a_key_file_that_loads(tmp_path: Path) -> None:
 
 
 def test_the_policy_guide_shows_what_check_policy_prints(tmp_path: Path) -> None:
-    """The broken file of the guide, judged by the real command."""
-    (shown,) = re.findall(r"```console\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
+    """The policy and the broken file of the guide, judged by the real command."""
+    (tmp_path / "policy.yaml").write_text(policy_examples()[0], encoding="utf-8")
     (tmp_path / "broken.yaml").write_text(
         "version: 1\n"
         "upstream: {address: '127.0.0.1:8080'}\n"
@@ -68,17 +68,16 @@ def test_the_policy_guide_shows_what_check_policy_prints(tmp_path: Path) -> None
         encoding="utf-8",
     )
 
-    done = subprocess.run(
-        [sys.executable, "-m", "authz_service", "check-policy", "broken.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    assert shell(DOCS / "policy.md", tmp_path) == [0, 2]
 
-    assert done.returncode == 2
-    assert f"$ authz_service check-policy broken.yaml\n{done.stderr}" == shown
+
+def test_the_explain_guide_shows_what_explain_prints(tmp_path: Path) -> None:
+    """Every command of the page, one after the other, with the policy of the policy guide."""
+    (tmp_path / "policy.yaml").write_text(policy_examples()[0], encoding="utf-8")
+    (check,) = re.findall(r"\$ cat check.json\n(.*?)\$ ", text(DOCS / "explain.md"), re.DOTALL)
+    (tmp_path / "check.json").write_text(check, encoding="utf-8")
+
+    assert shell(DOCS / "explain.md", tmp_path) == [0, 0, 0, 3, 0, 3]
 
 
 def test_every_setting_is_documented_as_it_is() -> None:
@@ -114,6 +113,29 @@ def policy_examples() -> tuple[str, str]:
     """The policy and the key file that the guide shows."""
     policy, key_file = re.findall(r"```yaml\n(.*?)```", text(DOCS / "policy.md"), re.DOTALL)
     return policy, key_file
+
+
+def shell(document: Path, folder: Path) -> list[int]:
+    """Run the commands of a page and return their exit codes. `...` stands for anything."""
+    exported: list[str] = []
+    codes = []
+    for block in re.findall(r"```console\n(.*?)```", text(document), re.DOTALL):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+            done = subprocess.run(
+                ["bash", "-c", "\n".join([*exported, command])],
+                cwd=folder,
+                env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            pattern = ".*".join(re.escape(part) for part in shown.split("..."))
+            printed = done.stdout + done.stderr
+            assert re.fullmatch(pattern, printed), f"{command}\nprinted: {printed}"
+            exported += [command] if command.startswith("export ") else []
+            codes.append(done.returncode)
+    return codes
 
 
 def row(name: str, field: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import image_service
 from authz_service import __version__
 from authz_service.cli import _environment, _parser, main
 from authz_service.policy.schema import PolicyFile
+from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
 from authz_service.testing.builders import PlantedSecrets
 
@@ -17,7 +19,29 @@ POLICY = str(Path(image_service.__file__).with_name("policy.yaml"))
 POLICIES = Path(__file__).parents[1] / "fixtures" / "policies"
 BROKEN = str(POLICIES / "invalid" / "combined.yaml")
 GLOBAL_LIMITS = str(POLICIES / "valid" / "complete.yaml")
-COMMANDS = ["serve", "local", "check-policy", "policy-schema", "render", "healthcheck"]
+COMPILED = """
+tiers, with quotas by the calendar of Europe/Berlin
+  anonymous  no rate    no quota     files up to 1B
+  free       5 per 10s  1000/week    files up to 512KiB
+  pro        1000/hour  20000/month  files up to 25MB
+  partner    10/day     no quota     files up to 1MB
+
+an address may present bad credentials 5 per 10s
+
+routes, of which the first that matches decides
+  list     GET, HEAD /, /v1/orders
+           in shadow; credential optional; 1 from rate and quota; limits forwarded; store away: deny
+  order    PUT, PATCH, DELETE /v1/orders/{order_id}/lines/{line}
+           credential required (api_key, jwt); tier free or pro; scope orders:write and https://example.com/orders; 3 from rate and quota; writes 30/minute; burst 2/second; store away: allow
+  status   OPTIONS /status
+           open to everybody
+  partner  POST /v1/partner
+           in shadow; credential optional; writes 30/minute; store away: deny
+"""  # noqa: E501 - as wide as it is printed
+COMMANDS = [
+    *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),
+    *("explain", "usage"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +52,12 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORS_ORIGINS", raising=False)
 
 
-def test_a_right_policy_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
-    """check-policy says on one line what it read, and exits with 0."""
-    assert main(["check-policy", POLICY]) == 0
-    captured = capsys.readouterr()
-    assert captured.out == f"{POLICY} is right: 4 tiers, 6 routes.\n"
-    assert captured.err == ""
+def test_a_right_policy_is_printed_as_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+    """check-policy says what it read, tier by tier and route by route, and exits with 0."""
+    assert main(["check-policy", GLOBAL_LIMITS]) == 0
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first == f"{GLOBAL_LIMITS} is right: 4 tiers, 4 routes."
+    assert rest == COMPILED
 
 
 def test_a_wrong_policy_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,15 +79,16 @@ def test_a_missing_policy_is_a_wrong_configuration(capsys: pytest.CaptureFixture
 
 
 def test_a_right_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """--json tells machines the digest, the tiers and the routes."""
-    assert main(["check-policy", "--json", POLICY]) == 0
+    """--json tells machines the whole compiled policy, with nothing left out."""
+    assert main(["check-policy", "--json", GLOBAL_LIMITS]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result.pop("digest").isalnum()
-    assert result == {
-        "ok": True,
-        "tiers": ["anonymous", "free", "pro", "enterprise"],
-        "routes": ["limits", "upscale", "job", "job-result", "health", "docs"],
-        "warnings": [],
+    compiled = load_policy(Path(GLOBAL_LIMITS), {})
+    assert result["ok"] is True
+    assert result["policy"] == json.loads(json.dumps(asdict(compiled)))
+    order = result["policy"]["routes"][1]
+    assert order["charges"]["free"][0] == {
+        "limit": {"name": "per-10s", "limit": 5, "window_ms": 10_000},
+        "cost": 3,
     }
 
 

@@ -9,9 +9,10 @@
 --            'rate',  cost, limit, window
 --            'quota', cost, limit, then the starts of the previous, the current and the next
 --                     period and the end of the next one (epoch)
---          and last, where the call has an id: 'once'
+--          and last, where the call has an id: 'once'; where it only looks, and has none: 'peek'
 -- Returns  integers, times in milliseconds from now:
---            {1, remaining, reset, retry, ...}  admitted; three for each key, after the charge
+--            {1, remaining, reset, retry, ...}  admitted; three for each key, after the charge, or
+--                                               with 'peek' as found, and nothing was written
 --            {0, remaining, reset, retry, ...}  denied; nothing was written
 --            {2, moment, ...}                   a quota's moment lies outside its boundaries: send
 --                                               the boundaries around it; 0 for a rate
@@ -197,6 +198,7 @@ local function remember(key, counters)
 end
 
 local once = ARGV[#ARGV] == 'once' and table.remove(KEYS)
+local peek = ARGV[#ARGV] == 'peek'
 local recalled = once and recall(once)
 if recalled then
   return recalled
@@ -230,7 +232,7 @@ if status == STALE then
 end
 
 for index, counter in ipairs(counters) do
-  if status == ADMITTED then
+  if status == ADMITTED and not peek then
     if counter.window then
       take_rate(KEYS[index], counter)
     else

@@ -71,6 +71,18 @@ def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
     return Metered(admitted=admitted, readings=readings)
 
 
+def check_count(reply: object) -> None:
+    """See that a command which answers how many keys it touched was carried out.
+
+    Raises:
+        StoreError: the reply is an error, or no number.
+    """
+    if isinstance(reply, hiredis.ReplyError):
+        raise StoreError(f"the counter store refused: {error_code(reply)}")
+    if type(reply) is not int:
+        raise _nonsense()
+
+
 def _numbers(reply: object) -> list[int]:
     if isinstance(reply, hiredis.ReplyError):
         raise _refusal(reply)

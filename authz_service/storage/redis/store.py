@@ -9,13 +9,13 @@ import hiredis
 
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import answer_key, counter_keys
+from authz_service.core.counter_key import answer_key, counter_key, counter_keys
 from authz_service.core.meter import Metered
-from authz_service.core.rules import Charge, Quota, Rate
+from authz_service.core.rules import Charge, Limit, Quota, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.redis.connection import Connection
 from authz_service.storage.redis.link import Command
-from authz_service.storage.redis.replies import Stale, error_code, read_verdict
+from authz_service.storage.redis.replies import Stale, check_count, error_code, read_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +59,50 @@ class RedisStore:
             StoreError: the server did not answer in time or answered nonsense. The charge may
                 then have been taken.
         """
-        verdict = await self._ask(subject, charges, (self._clock.now_ms(),) * len(charges), once)
-        if isinstance(verdict, Stale):
-            verdict = await self._ask(subject, charges, verdict.moments_ms, once)
-        if isinstance(verdict, Stale):
-            raise StoreError("the counter store's clock does not stand still")
-        return verdict
+        keys = counter_keys(subject, charges)
+        if once is None:
+            return await self._ask(keys, charges)
+        return await self._ask([*keys, answer_key(subject, charges, once)], charges, "once")
+
+    async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
+        """What `charge` would be answered now, without charging.
+
+        Raises:
+            StoreError: the server did not answer in time or answered nonsense.
+        """
+        return await self._ask(counter_keys(subject, charges), charges, "peek")
+
+    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+        """Forget what these limits count of one subject.
+
+        Raises:
+            StoreError: the server did not answer in time or answered nonsense. The counters may
+                then be gone.
+        """
+        keys = [counter_key(subject, limit) for limit in limits]
+        check_count(await self._connection.call(("DEL", *keys)))
 
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
 
-    async def _ask(
+    async def _ask(self, keys: list[bytes], charges: tuple[Charge, ...], *option: str) -> Metered:
+        moments_ms = (self._clock.now_ms(),) * len(charges)
+        verdict = await self._ask_around(moments_ms, keys, charges, *option)
+        if isinstance(verdict, Stale):
+            verdict = await self._ask_around(verdict.moments_ms, keys, charges, *option)
+        if isinstance(verdict, Stale):
+            raise StoreError("the counter store's clock does not stand still")
+        return verdict
+
+    async def _ask_around(
         self,
-        subject: str,
-        charges: tuple[Charge, ...],
         moments_ms: tuple[int, ...],
-        once: str | None,
+        keys: list[bytes],
+        charges: tuple[Charge, ...],
+        *option: str,
     ) -> Metered | Stale:
-        keys = counter_keys(subject, charges)
-        arguments = self._arguments(charges, moments_ms)
-        if once is not None:
-            keys.append(answer_key(subject, charges, once))
-            arguments.append("once")
+        arguments = (*self._arguments(charges, moments_ms), *option)
         reply = await self._run(("EVALSHA", self._script.digest, len(keys), *keys, *arguments))
         return read_verdict(reply, charges)
 

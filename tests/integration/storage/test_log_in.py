@@ -1,6 +1,7 @@
 """Passwords, users and databases, against a real server that asks for them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,14 +19,15 @@ CHARGES = (
 )
 # What docs/limits.md tells operators to allow.
 COUNT = ["+evalsha", "+script|load", "+time", "+get", "+set", "+append", "+pexpireat"]
-COUNT_AND_NAME = [*COUNT, "+client|setname"]
+EVERYTHING = [*COUNT, "+del", "+client|setname"]
+PAGE = Path(__file__).parents[3] / "docs" / "limits.md"
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Server]:
     """A server with a password and a user who may do no more than count."""
     with Server(VALKEY, password=SECRET) as server:
-        for user, rights in (("counter", COUNT_AND_NAME), ("unnamed", COUNT)):
+        for user, rights in (("counter", EVERYTHING), ("unnamed", COUNT)):
             server.admin.acl_setuser(
                 user, enabled=True, passwords=[f"+{SECRET}"], keys=["authz:*"], commands=rights
             )
@@ -52,6 +54,31 @@ async def test_the_right_password_counts(locked: Server, user: str) -> None:
     locked.admin.flushall()
     locked.admin.script_flush()
     assert await count(with_credentials(locked, f"{user}:{QUOTED}")) == 4
+
+
+async def test_the_documented_rights_are_enough_to_look_and_to_forget(locked: Server) -> None:
+    """The page gives a user these rights and no more, and `peek` and `reset` get by on them."""
+    assert f"~authz:* {' '.join(EVERYTHING)}\n" in PAGE.read_text()
+    locked.admin.flushall()
+    url = with_credentials(locked, f"counter:{QUOTED}")
+    store = store_from_url(url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=2_000)
+    await store.charge("key:a", CHARGES)
+    assert [it.remaining for it in (await store.peek("key:a", CHARGES)).readings] == [4, 4]
+    await store.reset("key:a", tuple(charge.limit for charge in CHARGES))
+    assert [it.remaining for it in (await store.peek("key:a", CHARGES)).readings] == [5, 5]
+    await store.close()
+
+
+async def test_a_refused_reset_is_an_error(locked: Server) -> None:
+    """A user who may not delete learns so, and the counters stay."""
+    locked.admin.flushall()
+    url = with_credentials(locked, f"unnamed:{QUOTED}")
+    store = store_from_url(url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=2_000)
+    await store.charge("key:a", CHARGES)
+    with pytest.raises(StoreError, match="refused: NOPERM"):
+        await store.reset("key:a", tuple(charge.limit for charge in CHARGES))
+    assert (await store.peek("key:a", CHARGES)).readings[0].remaining == 4
+    await store.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What every family of commands needs: the menu's type, exit codes, settings, who is calling."""
+
+import argparse  # noqa: TC003 - the alias is text
+import os
+import pwd
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from authz_service.errors import ConfigurationError
+from authz_service.settings import Settings, load_settings
+from authz_service.storage.from_url import store_url_problems
+
+# argparse has no public name for what `add_subparsers` returns.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG: Final = 2
+REFUSED: Final = 3
+
+STORE_TIMEOUT_MS: Final = 2_000
+"""A person waits longer than a request may."""
+
+
+def checked_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings, once the store's URL is right too: settings themselves know no stores.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing or wrong.
+    """
+    url = environment.get("REDIS_URL")
+    problems = [
+        f"REDIS_URL: {problem.removeprefix('store URL: ')}"
+        for problem in (store_url_problems(url) if url else ())
+    ]
+    try:
+        settings = load_settings(environment)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *problems]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def actor() -> str:
+    """Who is calling, for audit lines: by the process's own user, which no variable forges."""
+    user = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(user).pw_name}"
+    except KeyError:  # a container's user without an entry
+        return f"cli:{user}"

@@ -1,0 +1,38 @@
+"""Everything a caller is counted by, as one list: what people ask after, and what they reset."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from authz_service.core.charges import own_limits
+from authz_service.core.rules import Limit, Overrides, Policy, Tier
+
+
+def limits_of(policy: Policy, tier: Tier, overrides: Overrides | None = None) -> tuple[Limit, ...]:
+    """The limits of a caller, each once: rate, quota, then those of the routes in their order.
+
+    `overrides` are the caller's own, in place of those of the tier.
+    """
+    own = own_limits(tier, overrides or Overrides(), policy.quota_time_zone)
+    return _each_once(chain(own, _of_routes(policy)))
+
+
+def all_limits(policy: Policy, overrides: Overrides | None = None) -> tuple[Limit, ...]:
+    """The limits of every tier: what a caller may have been counted by, whichever tier it had."""
+    own = overrides or Overrides()
+    tiers = policy.tiers.values()
+    with_own = (own_limits(tier, own, policy.quota_time_zone) for tier in tiers)
+    without = ((tier.rate, tier.quota) for tier in tiers)
+    return _each_once(chain(*with_own, *without, _of_routes(policy)))
+
+
+def _of_routes(policy: Policy) -> Iterable[Limit]:
+    return (limit for route in policy.routes for limit in route.limits)
+
+
+def _each_once(limits: Iterable[Limit | None]) -> tuple[Limit, ...]:
+    """Limits of one kind and name share a counter; the first of them stands for it."""
+    first: dict[tuple[type[Limit], str], Limit] = {}
+    for limit in limits:
+        if limit is not None:
+            first.setdefault((type(limit), limit.name), limit)
+    return tuple(first.values())
