@@ -20,6 +20,7 @@ from authz_service import __version__
 from authz_service.addresses import grpc_address
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
+from authz_service.identity.key_sources import trust
 from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
@@ -241,6 +242,7 @@ def _image_service_policy() -> str:
 def _check_policy(parsed: argparse.Namespace) -> int:
     try:
         policy = load_policy(parsed.policy, os.environ)
+        trust(policy.providers, folder=parsed.policy.parent, environment=os.environ)
     except ConfigurationError as error:
         if not parsed.json:
             raise

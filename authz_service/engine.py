@@ -16,7 +16,15 @@ from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
 from authz_service.core.respond import Answer, respond
 from authz_service.core.rules import Charge, Policy, Route, StoreFailure, Tier
-from authz_service.core.verdict import Allow, Deny, OverLimit, Reason, Unavailable, Verdict
+from authz_service.core.verdict import (
+    UNAVAILABLE_REASONS,
+    Allow,
+    Deny,
+    OverLimit,
+    Reason,
+    Unavailable,
+    Verdict,
+)
 from authz_service.errors import StoreError
 
 
@@ -93,6 +101,8 @@ class Engine:
             return Deny(Reason.NO_ROUTE)
         identity = self._identify(facts, route, rules)
         if isinstance(identity, Reason):
+            if identity in UNAVAILABLE_REASONS:
+                return Unavailable(identity, route)
             return Deny(identity, route)
         return await self._meter(route, identity, once=facts.stream_id or None)
 

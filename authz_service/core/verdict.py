@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from authz_service.core.identity import Identity
 from authz_service.core.meter import Metered
@@ -46,6 +47,17 @@ class Reason(StrEnum):
     KEY_STORE_UNAVAILABLE = "key_store_unavailable"
     SIGNING_KEYS_UNAVAILABLE = "signing_keys_unavailable"
     INTERNAL_ERROR = "internal_error"
+
+
+UNAVAILABLE_REASONS: Final = frozenset(
+    {
+        Reason.STORE_UNAVAILABLE,
+        Reason.KEY_STORE_UNAVAILABLE,
+        Reason.SIGNING_KEYS_UNAVAILABLE,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Those that speak of us and not of the caller: 503, never 401."""
 
 
 @dataclass(frozen=True, slots=True)

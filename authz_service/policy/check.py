@@ -7,6 +7,7 @@ from authz_service.core.identify import ANONYMOUS_TIER
 from authz_service.core.match import covers
 from authz_service.core.rules import RESERVED_ROUTE_NAMES, Tier
 from authz_service.policy import limits
+from authz_service.policy.check_providers import check_providers
 from authz_service.policy.merge import Merged
 from authz_service.policy.problem import Path, Rule
 from authz_service.policy.schema import DefaultsPart, RoutePart, TierPart
@@ -23,6 +24,7 @@ def check_meaning(merged: Merged) -> None:
         for path, part in well_formed(merged, "tiers", TierPart)
     ]
     _check_supported(merged)
+    check_providers(merged)
     _check_names(merged, routes)
     _check_reachable(merged, routes)
     _check_callers(merged, routes)
@@ -35,8 +37,6 @@ def _check_supported(merged: Merged) -> None:
 
     Limits that it cannot enforce yet are read all the same, and `notes` tells of them.
     """
-    if merged.value(("jwt",)):
-        merged.report(Rule.UNSUPPORTED, ("jwt",), "token providers are not supported yet")
     if merged.value(("defaults", "shadow")) is True:
         merged.report(Rule.UNSUPPORTED, ("defaults", "shadow"), "shadow is not supported yet")
 

@@ -28,6 +28,10 @@ class Rule(StrEnum):
     ROUTE_LIMITS_WITHOUT_CALLER = "route-limits-without-caller"
     ANONYMOUS_TIER_MISSING = "anonymous-tier-missing"
     LIMIT_NAME_CLASH = "limit-name-clash"
+    JWT_TWICE = "jwt-twice"
+    JWT_KEYS = "jwt-keys"
+    JWT_ALGORITHMS = "jwt-algorithms"
+    JWT_TIER = "jwt-tier"
     COST_ABOVE_LIMIT = "cost-above-limit"
 
 
