@@ -4,6 +4,7 @@ The signature is known to be right, so every claim is the issuer's word. It coun
 the policy trusts the issuer.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ def _dates(claims: Mapping[str, object]) -> Mapping[str, float] | None:
         if name not in claims:
             continue
         value = claims[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if not 0 <= value < math.inf:
             return None
         dates[name] = value * 1000
     return dates if "exp" in dates else None

@@ -143,14 +143,14 @@ def test_registries_are_apart() -> None:
 
 class _Planted(Collector):
     def collect(self) -> list[Metric]:
-        return [CounterMetricFamily("authz_jwks_fetches", "Planted.", value=3)]
+        return [CounterMetricFamily("authz_planted", "Planted.", value=3)]
 
 
 def test_a_part_may_count_for_itself() -> None:
     """Its series stand beside ours."""
     metrics = Metrics()
     metrics.register(_Planted())
-    assert value(metrics, "authz_jwks_fetches_total") == 3
+    assert value(metrics, "authz_planted_total") == 3
 
 
 def test_every_rule_is_of_a_gauge_that_exists() -> None:
