@@ -1,7 +1,7 @@
 """Keys: what each may be used for, which are too weak, and which one a header asks for."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -129,12 +129,12 @@ def test_an_rsa_key_with_a_weak_exponent_is_refused(exponent: int) -> None:
     "key",
     [
         ed448.Ed448PrivateKey.generate().public_key(),
-        dsa.generate_private_key(1_024).public_key(),
+        x25519.X25519PrivateKey.generate().public_key(),
         rsa_key(),  # private
         b"secret",
         None,
     ],
-    ids=["Ed448", "DSA", "private", "bytes", "none"],
+    ids=["Ed448", "X25519", "private", "bytes", "none"],
 )
 def test_keys_of_other_kinds_are_refused(key: object) -> None:
     """RSA, EC and Ed25519 are all there is."""
