@@ -11,6 +11,7 @@ import grpc
 from authz_service.clock import Clock, SystemClock
 from authz_service.configuration import Configuration
 from authz_service.engine import Engine
+from authz_service.identity.jwks_source import JwksSources
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -34,7 +35,7 @@ class Application:
     server: grpc.aio.Server
 
 
-def build(settings: Settings, configuration: Configuration) -> Application:
+def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
     """Wire a worker together. Runs inside the event loop that will serve.
 
     Raises:
@@ -46,7 +47,6 @@ def build(settings: Settings, configuration: Configuration) -> Application:
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
-    metrics = Metrics()
     store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
     engine = Engine(
         policy=configuration.policy,
@@ -62,6 +62,15 @@ def build(settings: Settings, configuration: Configuration) -> Application:
     server = build_server(settings.grpc_server, authorization=checks, health=health)
     return Application(
         engine=engine, store=store, metrics=metrics, checks=checks, health=health, server=server
+    )
+
+
+def signing_key_sources(metrics: Metrics) -> JwksSources:
+    """The sources of fetched keys. Nothing is fetched yet."""
+    return JwksSources(
+        clock=SystemClock(),
+        random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
+        events=metrics,
     )
 
 

@@ -41,9 +41,9 @@ _WORKER = "worker"
 _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
     " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
-    " API_KEYS, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG,"
-    " and what the policy names, as CORS_ORIGINS. REDIS_URL and AUTHZ_WORKERS are not read: the"
-    " stack starts two workers and a Valkey of its own."
+    " API_KEYS, JWT_SECRET, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS,"
+    " IMAGE_QUEUE_LIMIT, DEBUG, and what the policy names, as CORS_ORIGINS. REDIS_URL and"
+    " AUTHZ_WORKERS are not read: the stack starts two workers and a Valkey of its own."
 )
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
@@ -89,7 +89,7 @@ def _add_serve(commands: Commands) -> None:
         "serve",
         help="answer Envoy's checks",
         description="Write Envoy's configuration into the run folder and answer its checks.",
-        epilog="API_KEYS and REDIS_URL hold secrets and are read from the environment only.",
+        epilog="API_KEYS, JWT_SECRET and REDIS_URL hold secrets: they have no flags.",
     )
     _add_settings(command)
     command.set_defaults(run=_serve)

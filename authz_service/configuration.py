@@ -7,10 +7,14 @@ from pathlib import Path
 
 import structlog
 
+from authz_service.core.provider import JWT_SECRET
 from authz_service.core.rules import Policy
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
+from authz_service.identity.key_sources import Remote, nobody_fetches, trust
+from authz_service.identity.simple_provider import simple_provider
+from authz_service.identity.tokens import TokenVerifier
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
@@ -29,7 +33,20 @@ class Configuration:
     read_from: "Files"
 
 
-def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Configuration:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenParts:
+    """What the tokens of a process that answers checks are verified with, beside the files."""
+
+    remote: Remote = nobody_fetches
+    looked_up: Callable[[bool], None] = lambda _: None
+
+
+_NO_CHECKS = TokenParts()
+
+
+def load_configuration(
+    settings: Settings, environment: Mapping[str, str], parts: TokenParts = _NO_CHECKS
+) -> Configuration:
     """The policy and the keys.
 
     Raises:
@@ -38,18 +55,40 @@ def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Co
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
     problems: list[str] = []
-    policy = keys = None
+    policy = keys = tokens = None
     try:
         policy = load_policy(settings.policy_file, environment)
+    except ConfigurationError as error:
+        problems += error.problems
+    try:
+        tokens = _token_verifier(policy, settings, environment, parts) if policy else None
     except ConfigurationError as error:
         problems += error.problems
     try:
         keys = load_api_keys(_key_sources(settings), tiers=policy.tiers if policy else None)
     except ConfigurationError as error:
         problems += error.problems
-    if policy is None or keys is None:
+    if policy is None or keys is None or tokens is None:
         raise ConfigurationError(problems)
-    return Configuration(policy=policy, credentials=Credentials(keys=keys), read_from=read_from)
+    return Configuration(
+        policy=policy, credentials=Credentials(keys=keys, tokens=tokens), read_from=read_from
+    )
+
+
+def _token_verifier(
+    policy: Policy, settings: Settings, environment: Mapping[str, str], parts: TokenParts
+) -> TokenVerifier:
+    providers = policy.providers
+    if secret := settings.jwt_secret.get_secret_value():
+        providers = (*providers, simple_provider(policy.tiers, taken=policy.providers))
+        environment = {**environment, JWT_SECRET: secret}
+    trusted = trust(
+        providers,
+        folder=settings.policy_file.parent,
+        environment=environment,
+        remote=parts.remote,
+    )
+    return TokenVerifier(trusted, looked_up=parts.looked_up)
 
 
 def _key_sources(settings: Settings) -> list[Source]:
@@ -88,11 +127,13 @@ class ConfigurationWatch:
         current: Configuration,
         adopt: Callable[[Configuration], Awaitable[None]],
         refused: Callable[[], None] = lambda: None,
+        parts: TokenParts = _NO_CHECKS,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._adopt = adopt
         self._refused = refused
+        self._parts = parts
         self._last_read = current.read_from
         self.status = FileStatus(current.policy.digest)
 
@@ -112,7 +153,9 @@ class ConfigurationWatch:
         # In threads: reading and compiling take longer than a check may wait.
         read_from = await asyncio.to_thread(_files, self._settings, self._environment)
         try:
-            loaded = await asyncio.to_thread(load_configuration, self._settings, self._environment)
+            loaded = await asyncio.to_thread(
+                load_configuration, self._settings, self._environment, self._parts
+            )
         except ConfigurationError as error:
             self._last_read = read_from
             self._refuse(error.problems)

@@ -20,7 +20,7 @@ from authz_service.core.respond import Answer, respond
 from authz_service.core.rules import Charge, Policy, Rate, Route, StoreFailure
 from authz_service.core.verdict import (
     BAD_CREDENTIALS,
-    UNDECIDABLE,
+    UNAVAILABLE_REASONS,
     Allow,
     Decided,
     Deny,
@@ -163,7 +163,7 @@ class Engine:
     def _unidentified(
         self, reason: Reason, facts: Facts, route: Route, policy: Policy
     ) -> Deny | Throttle | Unavailable:
-        if reason in UNDECIDABLE:
+        if reason in UNAVAILABLE_REASONS:
             return Unavailable(reason, route)
         if reason in BAD_CREDENTIALS:
             address = client_network(facts.client_address) or ""

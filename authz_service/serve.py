@@ -2,18 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client.samples import Sample
 
 from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
 from authz_service.observe.merge import Merger
-from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES
+from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES, JWKS_KEYS_GAUGE
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -150,6 +151,7 @@ class _Service:
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
                 "envoy": self._envoy_status(),
                 "store": "degraded" if self._store_is_failing() else "ok",
+                "providers_without_keys": self._providers_without_keys(),
             },
         )
 
@@ -160,12 +162,21 @@ class _Service:
 
     def _store_is_failing(self) -> bool:
         """Whether any worker counts without the shared store, as its last snapshot tells."""
-        return any(
-            sample.value
+        return any(sample.value for sample in self._gauge(FALLBACK_GAUGE))
+
+    def _providers_without_keys(self) -> list[str]:
+        """Those whose tokens some worker cannot check, as its last snapshot tells."""
+        return [
+            sample.labels["provider"] for sample in self._gauge(JWKS_KEYS_GAUGE) if not sample.value
+        ]
+
+    def _gauge(self, name: str) -> Sequence[Sample]:
+        return [
+            sample
             for family in self._merger.families()
-            if family.name == FALLBACK_GAUGE
+            if family.name == name
             for sample in family.samples
-        )
+        ]
 
 
 def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) -> Part:

@@ -29,6 +29,7 @@ from authz_service.addresses import (
     is_ip,
     run_folder,
 )
+from authz_service.core.provider import SECRET_BYTES
 from authz_service.errors import ConfigurationError
 
 # Google Cloud's rule, with the domain that projects of old may have.
@@ -77,6 +78,12 @@ def _project_id(text: str) -> str:
     return text
 
 
+def _long_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < SECRET_BYTES["HS256"]:
+        raise ValueError(f"must be at least {SECRET_BYTES['HS256']} bytes long")
+    return secret
+
+
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 ListenAddresses = Annotated[tuple[str, ...], BeforeValidator(_listen_addresses)]
@@ -85,6 +92,7 @@ Destination = Annotated[HostAndPort, BeforeValidator(destination)]
 # Envoy binds to addresses and resolves no names for it.
 EnvoyHost = Annotated[str, AfterValidator(ip)]
 ProjectId = Annotated[str, AfterValidator(_project_id)]
+Secret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
 
 class Settings(BaseModel):
@@ -155,6 +163,11 @@ class Settings(BaseModel):
     api_keys: SecretStr = Field(
         default=SecretStr(""), alias="API_KEYS", description="The API keys, a JSON list."
     )
+    jwt_secret: Secret = Field(
+        default=SecretStr(""),
+        alias="JWT_SECRET",
+        description="Tokens signed with it (HS256) are accepted; 32 bytes or more.",
+    )
     store_url: SecretStr = Field(
         default=SecretStr("memory://"),
         alias="REDIS_URL",
@@ -200,6 +213,11 @@ class Settings(BaseModel):
         return self
 
 
+_SECRETS = frozenset(
+    str(field.alias) for field in Settings.model_fields.values() if field.annotation is SecretStr
+)
+
+
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables; a variable set to nothing counts as unset.
 
@@ -216,7 +234,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _problem(details: Mapping[str, object]) -> str:
-    """One line for one wrong variable. Secrets cannot be wrong here, so no value is secret."""
+    """One line for one wrong variable; of a secret only its name."""
     location = details["loc"]
     if not location:  # a rule that spans several variables names them itself
         return str(details["msg"]).removeprefix("Value error, ")
@@ -224,4 +242,6 @@ def _problem(details: Mapping[str, object]) -> str:
     if details["type"] == "missing":
         return f"{name}: is required"
     sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+    if name in _SECRETS:
+        return f"{name}: {sentence}"
     return f"{name}: {str(details['input'])!r} {sentence}"

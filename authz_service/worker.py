@@ -1,13 +1,20 @@
 """One worker's life: listen, answer checks, follow the files, drain, stop."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 import structlog
 
-from authz_service.app import Application, build, tell_loaded
-from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
+from authz_service.app import Application, build, signing_key_sources, tell_loaded
+from authz_service.configuration import (
+    Configuration,
+    ConfigurationWatch,
+    TokenParts,
+    load_configuration,
+)
+from authz_service.identity.jwks_source import JwksSources
+from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.transports.listeners import listen
@@ -32,13 +39,15 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         ListenError: the address is taken.
     """
     stop = stop_event()
-    configuration = load_configuration(settings, environment)
-    application = build(settings, configuration)
+    metrics = Metrics()
+    sources = signing_key_sources(metrics)
+    parts = TokenParts(remote=sources.find, looked_up=metrics.token_looked_up)
+    configuration = load_configuration(settings, environment, parts)
+    application = build(settings, configuration, metrics)
+    await sources.follow(configuration.credentials.tokens.sources)
     address = settings.listen_addresses[index]
     listen(application.server, address)
-    exposition = MetricsSocket(
-        metrics_socket(index, settings), exposition=application.metrics.exposition
-    )
+    exposition = MetricsSocket(metrics_socket(index, settings), exposition=metrics.exposition)
     await exposition.start()
     await application.server.start()
     _log.info("serving", worker=index, listen=address, grpc_server=settings.grpc_server.value)
@@ -46,15 +55,24 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         settings=settings,
         environment=environment,
         current=configuration,
-        adopt=lambda loaded: _adopt(application, loaded),
-        refused=application.metrics.policy_refused,
+        adopt=lambda loaded: _adopt(application, loaded, sources),
+        refused=metrics.policy_refused,
+        parts=parts,
     )
-    await until(stop, watch.run())
+    await until(stop, _together(watch.run(), sources.run()))
     await _drain(application, settings.drain_seconds)
     await exposition.stop()
 
 
-async def _adopt(application: Application, loaded: Configuration) -> None:
+async def _together(*works: Coroutine[None, None, None]) -> None:
+    """The first failure ends all of them."""
+    async with asyncio.TaskGroup() as tasks:
+        for work in works:
+            tasks.create_task(work)
+
+
+async def _adopt(application: Application, loaded: Configuration, sources: JwksSources) -> None:
+    await sources.follow(loaded.credentials.tokens.sources)
     application.engine.use(loaded.policy, loaded.credentials)
     tell_loaded(application.metrics, loaded)
 

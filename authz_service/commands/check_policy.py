@@ -12,6 +12,7 @@ from authz_service.commands.command_line import DONE, WRONG, Commands
 from authz_service.commands.words import aligned, limit_in_words, size_in_words
 from authz_service.core.rules import Authentication, Policy, Route
 from authz_service.errors import ConfigurationError
+from authz_service.identity.key_sources import trust
 from authz_service.policy.notes import warnings
 from authz_service.policy.sources import load_policy
 
@@ -31,6 +32,7 @@ def add(commands: Commands) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     try:
         policy = load_policy(parsed.policy, os.environ)
+        trust(policy.providers, folder=parsed.policy.parent, environment=os.environ)
     except ConfigurationError as error:
         if not parsed.json:
             raise

@@ -1,4 +1,4 @@
-"""What a compiled policy is made of: limits, tiers, routes.
+"""What a compiled policy is made of: limits, tiers, routes, token providers.
 
 Values only. `policy/compile.py` builds them from a file; every stage reads them.
 """
@@ -6,6 +6,8 @@ Values only. `policy/compile.py` builds them from a file; every stage reads them
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from authz_service.core.provider import Provider
 
 # Envoy has routes of its own beside a policy's, and routes are told apart by name.
 RESERVED_ROUTE_NAMES = frozenset({"preflight", "metrics", "method_not_allowed", "not_found"})
@@ -141,3 +143,4 @@ class Policy:
     upstream: Upstream
     tiers: Mapping[str, Tier]
     routes: tuple[Route, ...]
+    providers: tuple[Provider, ...] = ()

@@ -49,6 +49,17 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+UNAVAILABLE_REASONS: Final = frozenset(
+    {
+        Reason.STORE_UNAVAILABLE,
+        Reason.KEY_STORE_UNAVAILABLE,
+        Reason.SIGNING_KEYS_UNAVAILABLE,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Those that speak of us and not of the caller: 503, never 401."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allow:
     """The request may pass. `metered` is None where the route takes from no limit."""
@@ -143,6 +154,3 @@ BAD_CREDENTIALS: Final = frozenset(
     }
 )
 """Reasons that stand for a credential presented and not believed: those that a guesser meets."""
-
-UNDECIDABLE: Final = frozenset({Reason.KEY_STORE_UNAVAILABLE, Reason.SIGNING_KEYS_UNAVAILABLE})
-"""Reasons that say nothing about the credential: it could not be looked up."""

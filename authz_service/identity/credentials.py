@@ -1,11 +1,12 @@
 """Everything that tells who is calling, as one value that a reload replaces as a whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.identity import Identity
 from authz_service.core.verdict import Reason
 from authz_service.identity.api_keys import KeyIndex
+from authz_service.identity.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,16 +14,17 @@ class Credentials:
     """The API keys and the token providers of one configuration."""
 
     keys: KeyIndex
+    tokens: TokenVerifier = field(default_factory=TokenVerifier)
 
     @property
     def accepts_tokens(self) -> bool:
         """Whether any bearer token could be believed."""
-        return False
+        return bool(self.tokens.sources)
 
     def find_key(self, key: bytes) -> ApiKeyRecord | Reason:
         """The record of a presented API key, or why there is none."""
         return self.keys.find(key) or Reason.UNKNOWN_KEY
 
-    def verify_token(self, token: bytes, now_ms: int) -> Identity | Reason:  # noqa: ARG002
+    def verify_token(self, token: bytes, now_ms: int) -> Identity | Reason:
         """Whom a bearer token speaks for, or why it is not believed."""
-        return Reason.UNKNOWN_ISSUER
+        return self.tokens.verify(token, now_ms)

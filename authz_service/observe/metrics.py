@@ -4,7 +4,7 @@ Every name, label and bucket stands here. Label values come from the policy and 
 vocabulary, never from a request: their number is bounded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.registry import Collector
 
 from authz_service.core.meter import Scope
-from authz_service.core.verdict import Reason
+from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
 from authz_service.observe.exposition import Encoder
 from authz_service.observe.merge import Rule
 
@@ -23,11 +23,14 @@ _BUCKETS_SECONDS = (
 _SLOW_SECONDS = 0.01
 
 FALLBACK_GAUGE: Final = "authz_fallback_active"
+JWKS_KEYS_GAUGE: Final = "authz_jwks_keys"
 
 GAUGE_RULES: Final[Mapping[str, Rule]] = {
     # The worker that is furthest behind is the one to look at.
     "authz_policy_last_success_timestamp_seconds": min,
     "authz_keys_loaded": min,
+    JWKS_KEYS_GAUGE: min,
+    "authz_jwks_last_success_timestamp_seconds": min,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
 
@@ -56,15 +59,21 @@ class LoadOutcome(StrEnum):
     FAILURE = "failure"
 
 
+class FetchOutcome(StrEnum):
+    """What became of fetching a provider's keys, as the label `outcome` names it."""
+
+    SUCCESS = "success"
+    ERROR = "error"  # nobody answered, not in time, or not with a trusted certificate
+    REFUSED = "refused"  # not a 200, compressed, or too long
+    UNUSABLE = "unusable"  # no key set, or one without a key for us
+
+
 _DECISIONS: Final[Mapping[str, Decision]] = {
     Reason.OK: Decision.ALLOW,
     Reason.RATE_LIMITED: Decision.OVER_LIMIT,
     Reason.QUOTA_EXCEEDED: Decision.OVER_LIMIT,
     Reason.TOO_MANY_BAD_CREDENTIALS: Decision.OVER_LIMIT,
-    Reason.STORE_UNAVAILABLE: Decision.UNAVAILABLE,
-    Reason.KEY_STORE_UNAVAILABLE: Decision.UNAVAILABLE,
-    Reason.SIGNING_KEYS_UNAVAILABLE: Decision.UNAVAILABLE,
-    Reason.INTERNAL_ERROR: Decision.UNAVAILABLE,
+    **dict.fromkeys(UNAVAILABLE_REASONS, Decision.UNAVAILABLE),
 }
 
 
@@ -95,6 +104,7 @@ class Metrics:
         self._decided: dict[tuple[str, str, str], Counter] = {}
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
+        self._tokens = _TokenSeries(self._registry)
 
     def decided(self, metadata: Mapping[str, str], seconds: float) -> None:
         """One check was answered with this metadata (`Answer.metadata`), in so many seconds.
@@ -151,6 +161,26 @@ class Metrics:
     def keys_loaded(self, count: int) -> None:
         """So many API keys are known now."""
         self._policy.keys.set(count)
+
+    def token_looked_up(self, is_remembered: bool) -> None:  # noqa: FBT001 - a yes or a no
+        """A token came that was verified before and is still good, or one that was not."""
+        self._tokens.lookups[is_remembered].inc()
+
+    def jwks_followed(
+        self, provider: str, *, usable: Callable[[], int], last_success_ms: Callable[[], int]
+    ) -> None:
+        """From now on a provider's keys are kept: how many may be relied on, and since when."""
+        self._tokens.keys.labels(provider).set_function(usable)
+        self._tokens.last_success.labels(provider).set_function(lambda: last_success_ms() / 1000)
+
+    def jwks_fetched(self, provider: str, outcome: FetchOutcome) -> None:
+        """A fetch of a provider's keys ended."""
+        self._tokens.fetches.labels(provider, outcome.value).inc()
+
+    def jwks_forgotten(self, provider: str) -> None:
+        """A provider's keys are kept no more."""
+        self._tokens.keys.remove(provider)
+        self._tokens.last_success.remove(provider)
 
     def register(self, collector: Collector) -> None:
         """Show the series of a part that counts for itself.
@@ -223,4 +253,35 @@ class _PolicySeries:
         self.info = Info("authz_policy", "The policy in effect, by digest.", registry=registry)
         self.keys = Gauge(
             "authz_keys_loaded", "API keys known; the least over workers.", registry=registry
+        )
+
+
+class _TokenSeries:
+    """Bearer tokens, and the keys that they are checked with."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        lookups = Counter(
+            "authz_token_cache_lookups_total",
+            "Bearer tokens, by whether their verification was remembered.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.lookups = {True: lookups.labels("hit"), False: lookups.labels("miss")}
+        self.keys = Gauge(
+            JWKS_KEYS_GAUGE,
+            "Fetched keys of a provider that may be relied on; the least over workers.",
+            ("provider",),
+            registry=registry,
+        )
+        self.last_success = Gauge(
+            "authz_jwks_last_success_timestamp_seconds",
+            "When a provider's keys were last fetched; the least over workers.",
+            ("provider",),
+            registry=registry,
+        )
+        self.fetches = Counter(
+            "authz_jwks_fetches_total",
+            "Fetches of a provider's keys.",
+            ("provider", "outcome"),
+            registry=registry,
         )

@@ -7,6 +7,7 @@ from authz_service.core.identify import ANONYMOUS_TIER
 from authz_service.core.match import covers
 from authz_service.core.rules import RESERVED_ROUTE_NAMES, Tier
 from authz_service.policy import limits
+from authz_service.policy.check_providers import check_providers
 from authz_service.policy.merge import Merged
 from authz_service.policy.problem import Path, Rule
 from authz_service.policy.schema import DefaultsPart, RoutePart, TierPart
@@ -22,22 +23,13 @@ def check_meaning(merged: Merged) -> None:
         limits.tier(str(path[-1]), part, zone="UTC")
         for path, part in well_formed(merged, "tiers", TierPart)
     ]
-    _check_supported(merged)
+    check_providers(merged)
     _check_names(merged, routes)
     _check_reachable(merged, routes)
     _check_callers(merged, routes)
     _check_route_tiers(merged, routes)
     _check_limit_names(merged, routes, tiers)
     _check_costs(merged, routes, tiers)
-
-
-def _check_supported(merged: Merged) -> None:
-    """Refuse keys that decide who is let in and that this version cannot act on.
-
-    Limits that it cannot enforce yet are read all the same, and `notes` tells of them.
-    """
-    if merged.value(("jwt",)):
-        merged.report(Rule.UNSUPPORTED, ("jwt",), "token providers are not supported yet")
 
 
 def _check_names(merged: Merged, routes: Routes) -> None:

@@ -15,6 +15,7 @@ from authz_service.errors import ConfigurationError
 from authz_service.policy import limits
 from authz_service.policy.check import check_meaning
 from authz_service.policy.merge import Merged
+from authz_service.policy.providers import provider
 from authz_service.policy.schema import PolicyFile, RoutePart
 from authz_service.policy.shape import check_shape
 
@@ -48,6 +49,7 @@ def compile_policy(merged: Merged) -> Policy:
         upstream=Upstream(host=host, port=port, timeout_ms=file.upstream.timeout),
         tiers=tiers,
         routes=tuple(_route(part, file, tiers) for part in file.routes),
+        providers=tuple(map(provider, file.jwt)),
     )
 
 

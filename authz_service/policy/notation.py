@@ -7,12 +7,15 @@ import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from authz_service.core.match import is_template
+from authz_service.core.provider import normal_type
 from authz_service.core.rules import Period
 
 MAX_ADMISSIONS = 1_000
 MAX_WINDOW_MS = 31 * 24 * 3_600_000
 MAX_SIZE = 1 << 30
 MAX_DURATION_MS = 3_600_000
+MIN_SPAN_MS, MAX_SPAN_MS = 1_000, 31 * 24 * 3_600_000
+MAX_LEEWAY_MS = 60_000
 # Envoy refuses an expression of more than 100 steps (runtime key re2.max_program_size.error_level):
 # RE2 takes 4 for itself, 1 for a character and 3 for a placeholder.
 MAX_TEMPLATE_STEPS = 96
@@ -31,8 +34,15 @@ _RATE_PER = re.compile(r"([0-9]{1,9}) per ([0-9]{1,6})(s|m|h|d)")
 _QUOTA = re.compile(r"([0-9]{1,12})/(day|week|month)")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|KiB|MB|MiB)")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_SPAN = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_ISSUER = re.compile(r"[!-~]{1,512}")
+_HTTPS_URL = re.compile(r"https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?")
+_MAX_URL = 2_048
+_VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_TOKEN_TYPE = re.compile(r"(application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
+_CLAIM_NAME = re.compile(r"[!-~]{1,128}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+|\{[a-z][a-z0-9_]*\}")
 
 
@@ -115,6 +125,69 @@ def duration(text: str) -> int:
     if not 1 <= milliseconds <= MAX_DURATION_MS:
         raise ValueError("must be 1ms to 1h")
     return milliseconds
+
+
+def span(text: str) -> int:
+    """`24h` or `31d` in milliseconds: for what lasts longer than a request."""
+    found = _SPAN.fullmatch(text)
+    if not found:
+        raise ValueError("is no duration; write 30s, 5m, 24h or 7d")
+    milliseconds = int(found[1]) * _SHORT_MS[found[2]]
+    if not MIN_SPAN_MS <= milliseconds <= MAX_SPAN_MS:
+        raise ValueError("must be 1s to 31d")
+    return milliseconds
+
+
+def leeway(text: str) -> int:
+    """`30s` in milliseconds: how far clocks may differ."""
+    found = _SPAN.fullmatch(text)
+    milliseconds = int(found[1]) * _SHORT_MS[found[2]] if found else None
+    if milliseconds is None or milliseconds > MAX_LEEWAY_MS:
+        raise ValueError("is no leeway; write 0s to 60s")
+    return milliseconds
+
+
+def issuer(text: str) -> str:
+    """An issuer or an audience, exactly as tokens name it (RFC 7519 sections 4.1.1 and 4.1.3)."""
+    if not _ISSUER.fullmatch(text):
+        raise ValueError("must be 1 to 512 printable ASCII characters without space")
+    return text
+
+
+def https_url(text: str) -> str:
+    """`https://issuer.example.com/jwks.json`."""
+    found = _HTTPS_URL.fullmatch(text)
+    if not found or len(text) > _MAX_URL or "#" in text or int((found[2] or ":1")[1:]) > _MAX_PORT:
+        raise ValueError("is no URL; write https://HOST/PATH without user and fragment")
+    return text
+
+
+def variable_name(text: str) -> str:
+    """The name of a variable of the environment."""
+    if not _VARIABLE_NAME.fullmatch(text):
+        raise ValueError("is no name of a variable; write upper-case letters, digits and _")
+    return text
+
+
+def token_type(text: str) -> str:
+    """The `typ` of a token, as it is compared (RFC 7515 section 4.1.9)."""
+    if not _TOKEN_TYPE.fullmatch(text):
+        raise ValueError("is no type of tokens; write JWT or at+jwt")
+    return normal_type(text)
+
+
+def claim_name(text: str) -> str:
+    """The name of a claim, which may be a URL."""
+    if not _CLAIM_NAME.fullmatch(text):
+        raise ValueError("must be 1 to 128 printable ASCII characters without space")
+    return text
+
+
+def file_name(text: str) -> str:
+    """The name of a file."""
+    if not text or "\0" in text:
+        raise ValueError("is no file name")
+    return text
 
 
 def address(text: str) -> tuple[str, int]:

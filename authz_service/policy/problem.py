@@ -19,7 +19,6 @@ class Rule(StrEnum):
     UNKNOWN_KEY = "unknown-key"
     MISSING_KEY = "missing-key"
     VALUE = "value"
-    UNSUPPORTED = "unsupported"
     INCLUDE = "include"
     INCLUDE_CLASH = "include-clash"
     UNKNOWN_ROUTE = "unknown-route"
@@ -32,6 +31,10 @@ class Rule(StrEnum):
     ANONYMOUS_NEVER_PASSES = "anonymous-never-passes"
     ANONYMOUS_TIER_MISSING = "anonymous-tier-missing"
     LIMIT_NAME_CLASH = "limit-name-clash"
+    JWT_TWICE = "jwt-twice"
+    JWT_KEYS = "jwt-keys"
+    JWT_ALGORITHMS = "jwt-algorithms"
+    JWT_TIER = "jwt-tier"
     COST_ABOVE_LIMIT = "cost-above-limit"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from authz_service.core.provider import DAY_MS, DEFAULT_TIER, DEFAULT_TYPES
 from authz_service.core.rules import Period
 from authz_service.policy import notation
 
@@ -39,12 +40,24 @@ Duration = Annotated[int, *_notation(notation.duration, "60s")]
 Address = Annotated[tuple[str, int], *_notation(notation.address, "127.0.0.1:8080")]
 Origin = Annotated[str, *_notation(notation.origin, "https://app.example.com")]
 PathText = Annotated[str, *_notation(notation.path, "/jobs/{job_id}")]
+Span = Annotated[int, *_notation(notation.span, "24h")]
+Leeway = Annotated[int, *_notation(notation.leeway, "30s")]
+IssuerText = Annotated[str, *_notation(notation.issuer, "https://login.example.com/")]
+HttpsUrl = Annotated[str, *_notation(notation.https_url, "https://login.example.com/jwks.json")]
+VariableName = Annotated[str, *_notation(notation.variable_name, "LOGIN_SECRET")]
+FileName = Annotated[str, *_notation(notation.file_name, "keys/login.pem")]
+TokenType = Annotated[str, *_notation(notation.token_type, "at+jwt")]
+ClaimName = Annotated[str, *_notation(notation.claim_name, "sub")]
 Zone = Annotated[str, *_notation(notation.time_zone, "UTC")]
 MetricPrefix = Annotated[str, *_notation(notation.metric_prefix, "imagen")]
 HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Scope = Annotated[str, *_notation(notation.scope, "images:write")]
 CredentialText = Literal["api_key", "jwt"]
 AuthenticationText = Literal["required", "optional", "none"]
+SymmetricText = Literal["HS256", "HS384", "HS512"]
+RsaText = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+CurveText = Literal["ES256", "ES384", "ES512", "EdDSA"]
+AlgorithmText = Literal[SymmetricText, RsaText, CurveText]
 StoreFailureText = Literal["local", "allow", "deny"]
 
 
@@ -120,6 +133,42 @@ class CorsPart(_Part):
     origins: list[Origin] = []
 
 
+class ProviderPart(_Part):
+    """Who issues tokens, and what they must keep to."""
+
+    name: Name
+    issuer: IssuerText = Field(description="The claim iss, exactly.")
+    audiences: list[IssuerText] = Field(min_length=1, description="A token must name one in aud.")
+    algorithms: list[AlgorithmText] = Field(min_length=1)
+    secret_env: VariableName | None = None
+    secret_file: FileName | None = None
+    pem_file: FileName | None = None
+    jwks_file: FileName | None = None
+    jwks_url: HttpsUrl | None = None
+    jwks_ca_file: FileName | None = Field(
+        default=None, description="Authorities of the URL's server, in place of the system's."
+    )
+    jwks_refresh: Span | None = Field(default=None, description="How often keys are fetched; 5m.")
+    jwks_max_age: Span | None = Field(
+        default=None, description="How long keys are used that cannot be fetched anew; 24h."
+    )
+    jwks_cooldown: Span | None = Field(
+        default=None, description="At most one fetch for unknown keys in this time; 30s."
+    )
+    types: list[TokenType] = Field(
+        default=[*DEFAULT_TYPES], min_length=1, description="Accepted typ; none counts as JWT."
+    )
+    subject_claim: ClaimName = "sub"
+    tier_claim: ClaimName = "tier"
+    scope_claim: ClaimName = "scope"
+    default_tier: Name = Field(default=DEFAULT_TIER, description="Without a claim of a tier.")
+    tiers: list[Name] = Field(
+        default=[], description="Tiers that tokens may name, beside the default."
+    )
+    max_lifetime: Span = Field(default=DAY_MS, description="From iat to exp.")
+    leeway: Leeway = Field(default=30_000, description="How far clocks may differ.")
+
+
 class PolicyFile(_Part):
     """A whole policy."""
 
@@ -139,7 +188,7 @@ class PolicyFile(_Part):
         description="Invalid credentials from one address, in each worker.",
     )
     tiers: dict[Name, TierPart] = Field(min_length=1)
-    jwt: list[object] = []
+    jwt: list[ProviderPart] = Field(default=[], description="Who issues tokens.")
     upstream: UpstreamPart
     defaults: DefaultsPart = DefaultsPart()
     routes: list[RoutePart] = Field(min_length=1)

@@ -27,6 +27,8 @@ _SENTENCES = {
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
+# Where a secret stands when its author mistook what the key is for.
+_NEVER_SHOWN = frozenset({"secret_env", "secret_file", "jwks_url"})
 _KNOWN_KEYS = sorted(
     {
         key
@@ -116,7 +118,8 @@ def _report_value(merged: Merged, path: Path, details: ErrorDetails) -> None:
         path = path[:-1]  # a single value where a list may stand
     sentence = _SENTENCES.get(details["type"], details["msg"]).format(**details.get("ctx", {}))
     variable = merged.variable(path[:-1] if _is_of_key(details) else path)
-    shown = str(variable) if variable else _shown(details["input"])
+    hidden = bool(path) and path[-1] in _NEVER_SHOWN
+    shown = str(variable) if variable else "" if hidden else _shown(details["input"])
     merged.report(Rule.VALUE, path, f"{shown} {sentence}".lstrip())
 
 

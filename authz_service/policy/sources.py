@@ -9,6 +9,7 @@ from authz_service.policy.compile import compile_policy
 from authz_service.policy.merge import Merged
 from authz_service.policy.parse import Document, parse
 from authz_service.policy.problem import Rule
+from authz_service.policy.providers import FILE_KEYS
 
 
 def load_policy(file: Path, environment: Mapping[str, str]) -> Policy:
@@ -26,14 +27,21 @@ def load_policy(file: Path, environment: Mapping[str, str]) -> Policy:
 
 
 def policy_files(file: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The file and the fragments it names, whether they can be read or not."""
+    """The file and those it names, of fragments and keys, whether they can be read or not."""
     try:
         main = parse(_read(file), file=str(file), environment=environment)
     except OSError:
         return (file,)
     names = main.value(("include",))
     included = names if isinstance(names, list) else []
-    return (file, *(file.parent / name for name in included if isinstance(name, str)))
+    named = (*included, *_key_files(main))
+    return (file, *(file.parent / name for name in named if isinstance(name, str)))
+
+
+def _key_files(main: Document) -> Iterator[object]:
+    providers = main.value(("jwt",))
+    for place in range(len(providers) if isinstance(providers, list) else 0):
+        yield from (main.value(("jwt", place, key)) for key in FILE_KEYS)
 
 
 def _fragments(main: Document, folder: Path, environment: Mapping[str, str]) -> Iterator[Document]:

@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
+from authz_service.configuration import (
+    Configuration,
+    ConfigurationWatch,
+    TokenParts,
+    load_configuration,
+)
+from authz_service.core.identity import Identity
+from authz_service.core.verdict import Reason
 from authz_service.errors import ConfigurationError, ListenError
+from authz_service.identity.jwks import read_jwks
+from authz_service.identity.tokens import FixedKeys
 from authz_service.settings import Settings, load_settings
+from authz_service.testing.tokens import NOW_S, SECRET, claims, key_set, signer
 
 POLICY = """
 version: 1
@@ -247,3 +257,138 @@ def test_problems_of_both_files_are_told_together(files: Files) -> None:
     told = "\n".join(caught.value.problems)
     assert "policy.yaml:1: version" in told
     assert "keys.yaml:1: [0]" in told
+
+
+ONE, TWO = signer("ES256", "one"), signer("ES256", "two")
+PROVIDER = """
+jwt:
+  - name: login
+    issuer: https://login.example.com/
+    audiences: [things]
+    algorithms: [{algorithm}]
+    {keys}
+"""
+
+
+def token_settings(files: Files, **more: str) -> Settings:
+    """Settings with these variables beside the files."""
+    return load_settings({"AUTHZ_POLICY_FILE": str(files.policy), **more})
+
+
+def verified(configuration: Configuration, token: bytes) -> Identity | Reason:
+    """What becomes of a token."""
+    return configuration.credentials.verify_token(token, NOW_S * 1000)
+
+
+async def test_a_key_file_of_a_provider_is_followed(files: Files) -> None:
+    """A rotated key comes into force, a bad file does not, and its reason is told."""
+    key_file = files.folder / "login.pem"
+    key_file.write_bytes(ONE.pem())
+    files.write_policy(rate=10, more=PROVIDER.format(algorithm="ES256", keys="pem_file: login.pem"))
+    async with files.watched() as watch:
+        key_file.write_bytes(b"-----BEGIN canary-of-the-key-----")
+        await soon(lambda: bool(watch.status.problems))
+        assert watch.status.problems == (
+            f"jwt provider login: {key_file}: is no public key in PEM form (BEGIN PUBLIC KEY)",
+        )
+        assert not files.adopted
+        key_file.write_bytes(TWO.pem())
+        await soon(lambda: bool(files.adopted))
+
+    assert isinstance(verified(files.adopted[-1], TWO.token()), Identity)
+    assert verified(files.adopted[-1], ONE.token()) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("key", ["secret_file", "pem_file", "jwks_file", "jwks_ca_file"])
+async def test_every_file_that_a_provider_names_is_followed(files: Files, key: str) -> None:
+    """The one that is missing comes, and is looked at."""
+    more = "jwks_url: https://login.example.com/\n    " if key == "jwks_ca_file" else ""
+    algorithm = "HS256" if key == "secret_file" else "ES256"
+    async with files.watched() as watch:
+        files.write_policy(
+            rate=20, more=PROVIDER.format(algorithm=algorithm, keys=f"{more}{key}: late")
+        )
+        await soon(lambda: any("late: cannot be read" in it for it in watch.status.problems))
+        (files.folder / "late").write_text("short")
+        await soon(lambda: any("late: " in it and "read" not in it for it in watch.status.problems))
+
+
+def test_problems_of_providers_are_told_with_all_others(files: Files) -> None:
+    """Policy and keys may be right, and a provider's file missing."""
+    files.write_policy(rate=10, more=PROVIDER.format(algorithm="ES256", keys="jwks_file: gone"))
+    files.keys.write_text("[{}]")
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(files.settings(), {})
+    told = "\n".join(caught.value.problems)
+    assert "jwt provider login: " in told
+    assert "keys.yaml:1: [0]" in told
+
+
+def test_a_secret_of_a_variable_comes_from_the_environment(files: Files) -> None:
+    """By the name that the policy says."""
+    files.write_policy(rate=10, more=PROVIDER.format(algorithm="HS256", keys="secret_env: LOGIN"))
+    loaded = load_configuration(token_settings(files), {"LOGIN": SECRET.decode()})
+    assert isinstance(verified(loaded, signer("HS256").token()), Identity)
+
+
+def test_keys_behind_a_url_are_asked_for(files: Files) -> None:
+    """Of whoever fetches in this process; in others there are none."""
+    more = PROVIDER.format(algorithm="ES256", keys="jwks_url: https://login.example.com/")
+    files.write_policy(rate=10, more=more)
+    assert (
+        verified(load_configuration(token_settings(files), {}), ONE.token())
+        is Reason.SIGNING_KEYS_UNAVAILABLE
+    )
+    keys = FixedKeys(read_jwks(key_set(ONE.jwk()), frozenset({"ES256"})))
+    parts = TokenParts(remote=lambda *_: keys)
+    loaded = load_configuration(token_settings(files), {}, parts)
+    assert isinstance(verified(loaded, ONE.token()), Identity)
+    assert loaded.credentials.tokens.sources == (keys,)
+
+
+def test_a_secret_alone_makes_a_provider(files: Files) -> None:
+    """Any issuer, any audience, HS256, every tier of the policy; free without a claim."""
+    more = "  pro: {rate: 60/minute, max_upload: 1MB}\n  anonymous: {max_upload: 1MB}\n"
+    files.policy.write_text(POLICY.format(rate=10).replace("upstream", f"{more}upstream", 1))
+    loaded = load_configuration(token_settings(files, JWT_SECRET=SECRET.decode()), {})
+    simple = signer("HS256")
+    for said, tier in (
+        (claims(), "free"),
+        (claims(iss=None, aud=None, tier="pro"), "pro"),
+        (claims(iss="x", aud=7), "free"),
+    ):
+        found = verified(loaded, simple.token(said))
+        assert isinstance(found, Identity)
+        assert (found.subject, found.tier) == ("jwt:default:ada", tier)
+    for tier in ("anonymous", "enterprise"):
+        assert verified(loaded, simple.token(claims(tier=tier))) is Reason.TIER_NOT_GRANTED
+    longer = signer("HS512").token()
+    assert verified(loaded, longer) is Reason.ALGORITHM_NOT_ALLOWED
+
+
+def test_without_a_secret_nobody_is_trusted(files: Files) -> None:
+    """A token of the right form is nobody's."""
+    loaded = load_configuration(token_settings(files), {})
+    assert verified(loaded, signer("HS256").token()) is Reason.UNKNOWN_ISSUER
+
+
+def test_a_secret_needs_a_tier_for_its_tokens(files: Files) -> None:
+    """A policy without one cannot say what a token without a tier may do."""
+    files.policy.write_text(POLICY.format(rate=10).replace("free", "basic"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(token_settings(files, JWT_SECRET=SECRET.decode()), {})
+    assert caught.value.problems == (
+        "JWT_SECRET: needs a tier named 'free', for tokens that name no tier",
+    )
+
+
+def test_a_secret_takes_no_name_of_the_policy(files: Files) -> None:
+    """Subjects of two providers must not be one."""
+    more = PROVIDER.format(algorithm="ES256", keys="pem_file: login.pem")
+    files.write_policy(rate=10, more=more.replace("name: login", "name: default"))
+    (files.folder / "login.pem").write_bytes(ONE.pem())
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(token_settings(files, JWT_SECRET=SECRET.decode()), {})
+    assert caught.value.problems == (
+        "JWT_SECRET: makes a provider named 'default', and the policy has one of that name",
+    )

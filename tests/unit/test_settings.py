@@ -46,6 +46,7 @@ def test_everything_else_has_a_default(policy_file: str) -> None:
     assert (settings.scrape_host, settings.scrape_port) == ("0.0.0.0", 9901)
     assert settings.upstream is None
     assert settings.api_keys.get_secret_value() == ""
+    assert settings.jwt_secret.get_secret_value() == ""
     assert settings.store_url.get_secret_value() == "memory://"
     assert settings.google_cloud_project is None
     assert settings.debug is False
@@ -65,6 +66,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
             "AUTHZ_SCRAPE_HOST": "::1",
             "AUTHZ_SCRAPE_PORT": "0",
             "API_KEYS": "[]",
+            "JWT_SECRET": "j" * 32,
             "REDIS_URL": "redis://store:6379",
             "GOOGLE_CLOUD_PROJECT": "project-1",
             "DEBUG": "true",
@@ -78,6 +80,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
     assert settings.upstream == HostAndPort("app", 8080)
     assert (settings.scrape_host, settings.scrape_port) == ("::1", 0)
     assert settings.api_keys.get_secret_value() == "[]"
+    assert settings.jwt_secret.get_secret_value() == "j" * 32
     assert settings.store_url.get_secret_value() == "redis://store:6379"
     assert settings.google_cloud_project == "project-1"
     assert settings.debug is True
@@ -139,6 +142,7 @@ def test_secrets_are_masked(policy_file: str, planted_secrets: PlantedSecrets) -
         {
             "AUTHZ_POLICY_FILE": policy_file,
             "API_KEYS": f'[{{"key": "{planted_secrets.api_key}"}}]',
+            "JWT_SECRET": planted_secrets.token,
             "REDIS_URL": f"redis://:{planted_secrets.password}@store",
         }
     )
@@ -152,6 +156,22 @@ def test_problems_never_show_a_secret(planted_secrets: PlantedSecrets) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(environment | {"PORT": "x"})
     assert planted_secrets.found_in(f"{caught.value!r}") == []
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "h" * 31, "\udcff" * 40])
+def test_a_secret_that_is_too_short_stops_the_start(policy_file: str, secret: str) -> None:
+    """It is told by the name of its variable, and never shown."""
+    (told,) = problems({"AUTHZ_POLICY_FILE": policy_file, "JWT_SECRET": secret})
+    assert told.startswith("JWT_SECRET: ")
+    assert secret[:7] not in told
+    if secret.isascii():
+        assert told == "JWT_SECRET: must be at least 32 bytes long"
+
+
+def test_the_length_of_a_secret_is_counted_in_bytes(policy_file: str) -> None:
+    """Sixteen letters of two bytes each are enough."""
+    environment = {"AUTHZ_POLICY_FILE": policy_file, "JWT_SECRET": "ä" * 16}
+    assert load_settings(environment).jwt_secret.get_secret_value() == "ä" * 16
 
 
 def test_settings_cannot_be_changed(policy_file: str) -> None:

@@ -152,7 +152,7 @@ async def test_explain_says_what_the_worker_answers(stack: Foreign, explainer: E
         *("ok", "rate_limited", "quota_exceeded", "no_route", "no_client_address"),
         *("missing_credential", "unknown_key", "disabled_key", "expired_key", "unknown_tier"),
         *("malformed_credential", "ambiguous_credential", "credential_in_query"),
-        *("unknown_issuer", "unsupported_scheme"),
+        *("malformed_token", "unsupported_scheme"),
         *("missing_scope", "tier_not_allowed", "credential_not_allowed"),
     }
 

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 from authz_service.core.meter import Scope
 from authz_service.core.verdict import Reason
 from authz_service.observe.merge import Merger
-from authz_service.observe.metrics import GAUGE_RULES, Metrics, StoreOutcome
+from authz_service.observe.metrics import GAUGE_RULES, FetchOutcome, Metrics, StoreOutcome
 
 _GUIDE: Final = Path(__file__).parents[3] / "docs" / "metrics.md"
 _PASSED: Final = {"route": "read", "reason": "ok", "tier": "free", "decision_id": "a-1"}
@@ -47,6 +47,7 @@ def value(metrics: Metrics, name: str, *labels: str) -> float:
         (Reason.RATE_LIMITED, "over_limit"),
         (Reason.QUOTA_EXCEEDED, "over_limit"),
         (Reason.STORE_UNAVAILABLE, "unavailable"),
+        (Reason.SIGNING_KEYS_UNAVAILABLE, "unavailable"),
         (Reason.INTERNAL_ERROR, "unavailable"),
         (Reason.UNKNOWN_KEY, "deny"),
         (Reason.NO_ROUTE, "deny"),
@@ -141,16 +142,45 @@ def test_registries_are_apart() -> None:
     assert value(other, "authz_keys_loaded") == 0
 
 
+def test_looked_up_tokens_are_counted_by_what_came_of_it() -> None:
+    """Those that were remembered, and those that were not."""
+    metrics = Metrics()
+    for is_remembered in (True, False, False):
+        metrics.token_looked_up(is_remembered)
+    assert value(metrics, "authz_token_cache_lookups_total", "hit") == 1
+    assert value(metrics, "authz_token_cache_lookups_total", "miss") == 2
+
+
+def test_a_providers_keys_show_as_they_are_now() -> None:
+    """They are counted when they are asked for: a set grows old while nothing happens."""
+    metrics, usable = Metrics(), [2]
+    metrics.jwks_followed("login", usable=usable.pop, last_success_ms=lambda: 1_500)
+    shown = samples(metrics)
+    assert shown["authz_jwks_keys", ("login",)].value == 2
+    assert shown["authz_jwks_last_success_timestamp_seconds", ("login",)].value == 1.5
+
+
+def test_a_provider_that_is_gone_does_not_show() -> None:
+    """Its fetches stay counted, its keys are no longer missing."""
+    metrics = Metrics()
+    metrics.jwks_followed("login", usable=lambda: 0, last_success_ms=lambda: 0)
+    metrics.jwks_fetched("login", FetchOutcome.REFUSED)
+    metrics.jwks_forgotten("login")
+    shown = samples(metrics)
+    assert ("authz_jwks_keys", ("login",)) not in shown
+    assert shown["authz_jwks_fetches_total", ("refused", "login")].value == 1
+
+
 class _Planted(Collector):
     def collect(self) -> list[Metric]:
-        return [CounterMetricFamily("authz_jwks_fetches", "Planted.", value=3)]
+        return [CounterMetricFamily("authz_planted", "Planted.", value=3)]
 
 
 def test_a_part_may_count_for_itself() -> None:
     """Its series stand beside ours."""
     metrics = Metrics()
     metrics.register(_Planted())
-    assert value(metrics, "authz_jwks_fetches_total") == 3
+    assert value(metrics, "authz_planted_total") == 3
 
 
 def test_every_rule_is_of_a_gauge_that_exists() -> None:
