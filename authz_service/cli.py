@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from authz_service import __version__
 from authz_service.addresses import grpc_address
+from authz_service.commands.keys import add_keys
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
 from authz_service.local.console import Console
@@ -41,8 +42,9 @@ _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
     " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
     " API_KEYS, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG,"
-    " and what the policy names, as CORS_ORIGINS. REDIS_URL and AUTHZ_WORKERS are not read: the"
-    " stack starts two workers and a Valkey of its own."
+    " AUTHZ_ADMIN_TOKEN and with it AUTHZ_ADMIN_PORT,"
+    " and what the policy names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_WORKERS are"
+    " not read: the stack starts two workers and a Valkey of its own."
 )
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_policy_schema(commands)
     _add_render(commands)
     _add_healthcheck(commands)
+    add_keys(commands)
     return parser
 
 
@@ -86,7 +89,8 @@ def _add_serve(commands: _Commands) -> None:
         "serve",
         help="answer Envoy's checks",
         description="Write Envoy's configuration into the run folder and answer its checks.",
-        epilog="API_KEYS and REDIS_URL hold secrets and are read from the environment only.",
+        epilog="API_KEYS, REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_ADMIN_TOKEN hold secrets and are read"
+        " from the environment only.",
     )
     _add_settings(command)
     command.set_defaults(run=_serve)

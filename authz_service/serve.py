@@ -1,6 +1,7 @@
 """The service's life: configure Envoy, keep workers running, follow the files, stop in order."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
+from authz_service.key_service import key_admin, open_key_store
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES
 from authz_service.policy.notes import warnings
@@ -20,6 +22,8 @@ from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
+from authz_service.transports.admin import AdminApi
+from authz_service.transports.admin_keys import key_routes
 from authz_service.transports.envoy_updates import EnvoyUpdates
 from authz_service.transports.operations import Operations, Phase, Status
 from authz_service.transports.probe import is_serving, is_there
@@ -45,7 +49,7 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     service = _Service(settings, environment, configuration=configuration, stop=stop)
     # A second service must fail before it touches what the first one's Envoy follows.
     with claimed(settings.run_dir):
-        await service.operations.start()
+        await service.start()
         write_envoy_files(configuration.policy, settings, settings.run_dir)
         await _serve(service, configuration, settings=settings, stop=stop)
 
@@ -95,9 +99,30 @@ class _Service:
         )
         self._scrape.register(self._envoy.collector)
         place = settings.operations_listen
-        self.operations = Operations(
+        self._operations = Operations(
             place.host, port=place.port, metrics=self._scrape, status=self._status
         )
+        self._keys = None
+        self._admin = None
+        if settings.has_admin_api:
+            self._keys = open_key_store(settings.keys_url.get_secret_value())
+            keys = key_admin(self._keys, actor="admin-api", tiers=lambda: self._policy.tiers)
+            self._admin = AdminApi(
+                settings.admin_listen,
+                token=settings.admin_token.get_secret_value(),
+                routes=key_routes(keys, now_ms=SystemClock().now_ms),
+                new_id=lambda: secrets.token_hex(8),
+            )
+
+    async def start(self) -> None:
+        """Listen for operators.
+
+        Raises:
+            ListenError: an address is taken, or not ours.
+        """
+        await self._operations.start()
+        if self._admin is not None:
+            await self._admin.start()
 
     async def run(self) -> None:
         """Everything that goes on while the service serves; the first failure ends it."""
@@ -112,8 +137,12 @@ class _Service:
 
     async def stop(self) -> None:
         """Drain the workers; `/readyz` says so meanwhile."""
+        if self._admin is not None:
+            await self._admin.stop()
+        if self._keys is not None:
+            await self._keys.close()
         await self._workers.stop()
-        await self.operations.stop()
+        await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:
         await asyncio.to_thread(

@@ -31,6 +31,9 @@ from authz_service.addresses import (
 )
 from authz_service.errors import ConfigurationError
 
+# RFC 6750 section 2.1, and long enough that nobody guesses it.
+_ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
+
 # Google Cloud's rule, with the domain that projects of old may have.
 _PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 
@@ -71,6 +74,13 @@ def _listen_address(text: str) -> str:
     return address
 
 
+def _admin_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if text and not _ADMIN_TOKEN.fullmatch(text):
+        raise ValueError("must be 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -")
+    return token
+
+
 def _project_id(text: str) -> str:
     if not _PROJECT_ID.fullmatch(text):
         raise ValueError("is no project id, as my-project-1 is")
@@ -84,6 +94,7 @@ ListenPlace = Annotated[HostAndPort, BeforeValidator(HostAndPort.parse)]
 Destination = Annotated[HostAndPort, BeforeValidator(destination)]
 # Envoy binds to addresses and resolves no names for it.
 EnvoyHost = Annotated[str, AfterValidator(ip)]
+AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
 ProjectId = Annotated[str, AfterValidator(_project_id)]
 
 
@@ -160,6 +171,21 @@ class Settings(BaseModel):
         alias="REDIS_URL",
         description="Where counters live; unset: in this process's memory.",
     )
+    keys_url: SecretStr = Field(
+        default=SecretStr(""),
+        alias="AUTHZ_KEYS_URL",
+        description="Where the keys that people manage live.",
+    )
+    admin_token: AdminToken = Field(
+        default=SecretStr(""),
+        alias="AUTHZ_ADMIN_TOKEN",
+        description="Set: the admin API answers whoever sends this; 32 characters or more.",
+    )
+    admin_listen: ListenPlace = Field(
+        default=HostAndPort("127.0.0.1", 9104),
+        alias="AUTHZ_ADMIN_LISTEN",
+        description="Where the admin API listens, without TLS: leave it on this machine.",
+    )
     google_cloud_project: ProjectId | None = Field(
         default=None,
         alias="GOOGLE_CLOUD_PROJECT",
@@ -183,8 +209,13 @@ class Settings(BaseModel):
         """Whether counters live in the worker's own memory."""
         return self.store_url.get_secret_value().startswith("memory:")
 
+    @property
+    def has_admin_api(self) -> bool:
+        """Whether anybody may manage keys over HTTP."""
+        return bool(self.admin_token.get_secret_value())
+
     @model_validator(mode="after")
-    def _fits_the_workers(self) -> Self:
+    def _fits_together(self) -> Self:
         problems = []
         if len(self.listen_addresses) != self.workers:
             problems.append(
@@ -195,9 +226,16 @@ class Settings(BaseModel):
             problems.append("AUTHZ_GRPC_LISTEN: names an address twice")
         if self.workers > 1 and self.counts_in_memory:
             problems.append("REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)")
+        if self.has_admin_api and not self.keys_url.get_secret_value():
+            problems.append("AUTHZ_KEYS_URL: is required for the admin API (AUTHZ_ADMIN_TOKEN)")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+_SECRET_NAMES = {
+    field.alias for field in Settings.model_fields.values() if field.annotation is SecretStr
+}
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -216,7 +254,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _problem(details: Mapping[str, object]) -> str:
-    """One line for one wrong variable. Secrets cannot be wrong here, so no value is secret."""
+    """One line for one wrong variable, with its value unless that is secret."""
     location = details["loc"]
     if not location:  # a rule that spans several variables names them itself
         return str(details["msg"]).removeprefix("Value error, ")
@@ -224,4 +262,6 @@ def _problem(details: Mapping[str, object]) -> str:
     if details["type"] == "missing":
         return f"{name}: is required"
     sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+    if name in _SECRET_NAMES:
+        return f"{name}: {sentence}"
     return f"{name}: {str(details['input'])!r} {sentence}"

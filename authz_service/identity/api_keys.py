@@ -34,8 +34,13 @@ _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
 _ID_DIGITS = 12
 
 
+def is_header_safe(text: str) -> bool:
+    """Whether a text can stand in headers, log lines and keys of a store."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _header_safe(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not is_header_safe(text):
         raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -")
     return text
 
@@ -167,7 +172,7 @@ class _Placed:
 def _read(source: Source) -> list[_Placed]:
     if not source.text.strip():
         return []
-    document = _document(source)
+    document = read_document(source)
     try:
         entries = _ENTRIES.validate_json(json.dumps(document.data))
     except ValidationError as error:
@@ -176,8 +181,12 @@ def _read(source: Source) -> list[_Placed]:
     return [_Placed(_place(document, (at,)), entry) for at, entry in enumerate(entries)]
 
 
-def _document(source: Source) -> Document:
-    """The entries as data. What is wrong with the text is told without quoting it: it is secret."""
+def read_document(source: Source) -> Document:
+    """The entries as data. What is wrong with the text is told without quoting it: it is secret.
+
+    Raises:
+        ConfigurationError: the text is no YAML, or no JSON.
+    """
     if source.is_yaml:
         document = parse(source.text, file=source.name, environment=None)
         if document.problems:

@@ -17,7 +17,8 @@ POLICY = str(Path(image_service.__file__).with_name("policy.yaml"))
 POLICIES = Path(__file__).parents[1] / "fixtures" / "policies"
 BROKEN = str(POLICIES / "invalid" / "combined.yaml")
 GLOBAL_LIMITS = str(POLICIES / "valid" / "complete.yaml")
-COMMANDS = ["serve", "local", "check-policy", "policy-schema", "render", "healthcheck"]
+COMMANDS = ["serve", "local", "check-policy", "policy-schema", "render", "healthcheck", "keys"]
+SECRETS = {"api_keys", "store_url", "keys_url", "admin_token"}
 
 
 @pytest.fixture(autouse=True)
@@ -145,12 +146,12 @@ def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_have_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every setting is a flag of serve, except the two that hold secrets."""
+    """Every setting is a flag of serve, except those that hold secrets."""
     with pytest.raises(SystemExit, match="0"):
         main(["serve", "--help"])
     told = capsys.readouterr().out
     for name in Settings.model_fields:
-        assert (f"--{name.replace('_', '-')} " in told) is (name not in {"api_keys", "store_url"})
+        assert (f"--{name.replace('_', '-')} " in told) is (name not in SECRETS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -169,7 +170,7 @@ def test_local_names_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     laid_out = {name for name in settings if name.endswith(("_HOST", "_LISTEN", "_SECONDS"))}
     inner = {"AUTHZ_UPSTREAM", "AUTHZ_PUBLIC_METRICS"}
-    own = {"AUTHZ_APP_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT"}
+    own = {"AUTHZ_APP_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT", "AUTHZ_ADMIN_PORT"}
     services = {"IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "CORS_ORIGINS"}
     assert told == (settings - laid_out - inner) | own | services
 

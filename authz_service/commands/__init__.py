@@ -1,0 +1,1 @@
+"""Command: families of commands, one module each, that `cli` puts together."""
