@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 import structlog
@@ -34,6 +34,7 @@ MAX_BODY_BYTES: Final = 64 << 10
 _HEAD_SECONDS: Final = 15.0
 _BODY_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 30.0
+_LINGER_SECONDS: Final = 2.0
 _CLOSE_SECONDS: Final = 1.0
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _BEARER: Final = re.compile(r"bearer ([!-~]+)", re.IGNORECASE)
@@ -92,9 +93,11 @@ class AdminApi:
     def _connection(self) -> "_Connection":
         return _Connection(
             self._web,
+            new_id=self._new_id,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # turns it off, whatever the annotation says
+            access_log=None,
             keepalive_timeout=_HEAD_SECONDS,  # also bounds a request's head that stops half-way
+            lingering_time=_LINGER_SECONDS,  # for a body that nobody wants to read
             auto_decompress=False,
         )
 
@@ -161,6 +164,10 @@ class AdminApi:
 class _Connection(web.RequestHandler):
     """aiohttp's connection. Bytes that are not HTTP end here, and nobody is told what they were."""
 
+    def __init__(self, server: web.Server, *, new_id: Callable[[], str], **options: Any) -> None:  # noqa: ANN401
+        super().__init__(server, **options)
+        self._new_id = new_id
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -172,7 +179,8 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is already under way")
         error = _bad_request("The HTTP request is malformed.")
-        response = _response(error.reply(""), "")
+        request_id = self._new_id()
+        response = _response(error.reply(request_id), request_id)
         response.force_close()
         return response
 
