@@ -24,13 +24,13 @@ from authz_service.core.api_key import ApiKeyRecord, is_acceptable
 from authz_service.core.key_digest import Pepper, digest, digests, pepper_id, read_digest
 from authz_service.errors import ConfigurationError
 from authz_service.identity.key_index import KeyIndex
+from authz_service.identity.names import is_name
 from authz_service.identity.own_limits import networks, overrides
 from authz_service.policy import notation
 from authz_service.policy.parse import Document, parse
 from authz_service.policy.problem import Path, Problem, Rule, spell
 from authz_service.policy.strict_json import RepeatedMemberError, read_json
 
-_NAME = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
 _PEPPERED_HEX = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
 _SHA256_HEX_DIGITS = 64
@@ -38,7 +38,7 @@ _ID_DIGITS = 12
 
 
 def _header_safe(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -")
     return text
 

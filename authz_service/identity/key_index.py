@@ -3,7 +3,7 @@
 All of them are resident, so a look-up is a few hashes and no I/O, however many keys there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from authz_service.core.api_key import ApiKeyRecord
@@ -46,6 +46,10 @@ class KeyIndex:
     def __contains__(self, digest: bytes) -> bool:
         """Whether a key of the configuration has this digest."""
         return digest in self._records
+
+    def digests(self) -> Iterable[bytes]:
+        """The digests of the configuration's keys."""
+        return self._records.keys()
 
     def beside(self, resident: ResidentKeys) -> "KeyIndex":
         """The same keys, and those of a store."""

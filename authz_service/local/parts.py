@@ -100,6 +100,7 @@ def authz(layout: Layout) -> Part:
             "AUTHZ_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.authz_operations_port}",
             "AUTHZ_PUBLIC_METRICS": f"{LOOPBACK}:{layout.all_metrics_port}",
             "REDIS_URL": f"unix://{layout.valkey_socket}",
+            "AUTHZ_KEYS_URL": f"unix://{layout.valkey_socket}",
         },
     )
 
