@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -29,7 +29,7 @@ from authz_service.policy.schema import PolicyFile
 from authz_service.policy.sources import load_policy
 from authz_service.serve import serve
 from authz_service.settings import Settings, load_settings
-from authz_service.storage.from_url import store_url_problems
+from authz_service.storage.from_url import key_store_url_problems, store_url_problems
 from authz_service.transports.probe import is_serving
 from authz_service.worker import work
 
@@ -41,11 +41,15 @@ _DONE, _FAILED, _WRONG = 0, 1, 2
 _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
     " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
-    " API_KEYS, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG,"
-    " AUTHZ_ADMIN_TOKEN and with it AUTHZ_ADMIN_PORT,"
-    " and what the policy names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_WORKERS are"
-    " not read: the stack starts two workers and a Valkey of its own."
+    " AUTHZ_PEPPER_FILE, API_KEYS, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS,"
+    " IMAGE_QUEUE_LIMIT, DEBUG, AUTHZ_ADMIN_TOKEN and with it AUTHZ_ADMIN_PORT, and what the policy"
+    " names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_WORKERS are not read: the stack"
+    " starts two workers and a Valkey of its own."
 )
+_STORE_URLS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
+    "REDIS_URL": store_url_problems,
+    "AUTHZ_KEYS_URL": key_store_url_problems,
+}
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
 
@@ -188,11 +192,12 @@ def _environment(parsed: argparse.Namespace) -> dict[str, str]:
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:
-    """The settings, once the store's URL is right too: settings themselves know no stores."""
-    url = environment.get("REDIS_URL")
+    """The settings, once the stores' URLs are right too: settings themselves know no stores."""
     problems = [
-        f"REDIS_URL: {problem.removeprefix('store URL: ')}"
-        for problem in (store_url_problems(url) if url else ())
+        f"{name}: {problem.removeprefix('store URL: ')}"
+        for name, problems_of in _STORE_URLS.items()
+        if (url := environment.get(name))
+        for problem in problems_of(url)
     ]
     try:
         settings = load_settings(environment)

@@ -11,6 +11,7 @@ from authz_service.core.rules import Policy
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
+from authz_service.identity.peppers import load_peppers
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
@@ -38,16 +39,22 @@ def load_configuration(settings: Settings, environment: Mapping[str, str]) -> Co
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
     problems: list[str] = []
-    policy = keys = None
+    policy = keys = peppers = None
     try:
         policy = load_policy(settings.policy_file, environment)
     except ConfigurationError as error:
         problems += error.problems
     try:
-        keys = load_api_keys(_key_sources(settings), tiers=policy.tiers if policy else None)
+        peppers = load_peppers(settings.pepper_file) if settings.pepper_file else ()
     except ConfigurationError as error:
         problems += error.problems
-    if policy is None or keys is None:
+    try:
+        keys = load_api_keys(
+            _key_sources(settings), tiers=policy.tiers if policy else None, peppers=peppers
+        )
+    except ConfigurationError as error:
+        problems += error.problems
+    if policy is None or keys is None or peppers is None:
         raise ConfigurationError(problems)
     return Configuration(policy=policy, credentials=Credentials(keys=keys), read_from=read_from)
 
@@ -141,8 +148,9 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 
 
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
-    keys = () if settings.keys_file is None else (settings.keys_file,)
-    return _look((*policy_files(settings.policy_file, environment), *keys))
+    others = (settings.keys_file, settings.pepper_file)
+    named = (file for file in others if file is not None)
+    return _look((*policy_files(settings.policy_file, environment), *named))
 
 
 def _look(files: Iterable[Path]) -> Files:

@@ -92,6 +92,8 @@ class Engine:
         if route is None:
             return Deny(Reason.NO_ROUTE)
         identity = self._identify(facts, route, rules)
+        if identity is Reason.KEY_STORE_UNAVAILABLE:
+            return Unavailable(identity, route)
         if isinstance(identity, Reason):
             return Deny(identity, route)
         return await self._meter(route, identity, once=facts.stream_id or None)

@@ -13,9 +13,10 @@ from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
+from authz_service.identity.peppers import others_may_read
 from authz_service.key_service import key_admin, open_key_store
 from authz_service.observe.merge import Merger
-from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES
+from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES, KEY_STORE_GAUGE
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -106,7 +107,12 @@ class _Service:
         self._admin = None
         if settings.has_admin_api:
             self._keys = open_key_store(settings.keys_url.get_secret_value())
-            keys = key_admin(self._keys, actor="admin-api", tiers=lambda: self._policy.tiers)
+            keys = key_admin(
+                self._keys,
+                pepper_file=settings.pepper_file,
+                actor="admin-api",
+                tiers=lambda: self._policy.tiers,
+            )
             self._admin = AdminApi(
                 settings.admin_listen,
                 token=settings.admin_token.get_secret_value(),
@@ -145,6 +151,7 @@ class _Service:
         await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:
+        _warn_of_open_peppers(self._settings)
         await asyncio.to_thread(
             write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
         )
@@ -178,23 +185,30 @@ class _Service:
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
                 "envoy": self._envoy_status(),
-                "store": "degraded" if self._store_is_failing() else "ok",
+                "store": "degraded" if 1 in self._gauges(FALLBACK_GAUGE) else "ok",
+                **self._key_store_status(),
             },
         )
+
+    def _key_store_status(self) -> dict[str, object]:
+        """Where there is a key store: whether every worker can read it."""
+        if not self._settings.keys_url.get_secret_value():
+            return {}
+        return {"key_store": "ok" if self._gauges(KEY_STORE_GAUGE) == [1] else "degraded"}
 
     def _envoy_status(self) -> str:
         if not self._envoy.has_been_seen:
             return "unknown"
         return "refuses its configuration" if self._envoy.is_rejecting else "ok"
 
-    def _store_is_failing(self) -> bool:
-        """Whether any worker counts without the shared store, as its last snapshot tells."""
-        return any(
+    def _gauges(self, name: str) -> list[float]:
+        """The values of a gauge over all workers, as their last snapshots tell."""
+        return [
             sample.value
             for family in self._merger.families()
-            if family.name == FALLBACK_GAUGE
+            if family.name == name
             for sample in family.samples
-        )
+        ]
 
 
 def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) -> Part:
@@ -222,7 +236,14 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         keys=len(configuration.credentials.keys),
         workers=settings.workers,
     )
+    _warn_of_open_peppers(settings)
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
     for warning in warnings(policy):
         _log.warning("the policy says more than is enforced", warning=warning)
+
+
+def _warn_of_open_peppers(settings: Settings) -> None:
+    file = settings.pepper_file
+    if file is not None and others_may_read(file):
+        _log.warning("the pepper file can be read by others than its owner", file=str(file))

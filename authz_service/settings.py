@@ -111,6 +111,17 @@ class Settings(BaseModel):
         alias="AUTHZ_KEYS_FILE",
         description="API keys in a file, beside those of `API_KEYS`; followed as it changes.",
     )
+    pepper_file: ExistingFile | None = Field(
+        default=None,
+        alias="AUTHZ_PEPPER_FILE",
+        description="Peppers for the digests of keys, one a line, the one in use first;"
+        " followed as it changes.",
+    )
+    keys_max_stale_seconds: Annotated[float, Field(ge=2, le=86_400)] = Field(
+        default=600,
+        alias="AUTHZ_KEYS_MAX_STALE_SECONDS",
+        description="How long keys of the key store go on while it cannot be read.",
+    )
     run_dir: Annotated[Path, AfterValidator(run_folder)] = Field(
         default=Path("run"),
         alias="AUTHZ_RUN_DIR",
@@ -166,15 +177,15 @@ class Settings(BaseModel):
     api_keys: SecretStr = Field(
         default=SecretStr(""), alias="API_KEYS", description="The API keys, a JSON list."
     )
+    keys_url: SecretStr = Field(
+        default=SecretStr(""),
+        alias="AUTHZ_KEYS_URL",
+        description="The key store, a Redis or Valkey; unset: none.",
+    )
     store_url: SecretStr = Field(
         default=SecretStr("memory://"),
         alias="REDIS_URL",
         description="Where counters live; unset: in this process's memory.",
-    )
-    keys_url: SecretStr = Field(
-        default=SecretStr(""),
-        alias="AUTHZ_KEYS_URL",
-        description="Where the keys that people manage live.",
     )
     admin_token: AdminToken = Field(
         default=SecretStr(""),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from authz_service.app import Application, build, tell_loaded
+from authz_service.app import Application, build
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
@@ -49,14 +49,17 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         adopt=lambda loaded: _adopt(application, loaded),
         refused=application.metrics.policy_refused,
     )
-    await until(stop, watch.run())
-    await _drain(application, settings.drain_seconds)
+    async with asyncio.TaskGroup() as tasks:
+        upkeep = [tasks.create_task(run()) for run in application.upkeep]
+        await until(stop, watch.run())
+        await _drain(application, settings.drain_seconds)
+        for task in upkeep:
+            task.cancel()
     await exposition.stop()
 
 
 async def _adopt(application: Application, loaded: Configuration) -> None:
-    application.engine.use(loaded.policy, loaded.credentials)
-    tell_loaded(application.metrics, loaded)
+    application.use(loaded)
 
 
 async def _drain(application: Application, drain_s: float) -> None:

@@ -194,8 +194,15 @@ def _run(command: _Command, parsed: argparse.Namespace) -> int:
 
 async def _with_store(command: _Command, parsed: argparse.Namespace, url: str) -> None:
     store = key_service.open_key_store(url)
+    pepper_file = os.environ.get("AUTHZ_PEPPER_FILE")
+    keys = key_service.key_admin(
+        store,
+        pepper_file=Path(pepper_file) if pepper_file else None,
+        actor=_actor(),
+        tiers=_tiers,
+    )
     try:
-        await command(key_service.key_admin(store, actor=_actor(), tiers=_tiers), parsed)
+        await command(keys, parsed)
     finally:
         await store.close()
 

@@ -1,11 +1,11 @@
 """Everything that tells who is calling, as one value that a reload replaces as a whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.identity import Identity
 from authz_service.core.verdict import Reason
-from authz_service.identity.api_keys import KeyIndex
+from authz_service.identity.key_index import KeyIndex, ResidentKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +14,13 @@ class Credentials:
 
     keys: KeyIndex
 
+    def beside(self, resident: ResidentKeys) -> "Credentials":
+        """The same, and the keys of a store."""
+        return replace(self, keys=self.keys.beside(resident))
+
     def find_key(self, key: bytes) -> ApiKeyRecord | Reason:
         """The record of a presented API key, or why there is none."""
-        return self.keys.find(key) or Reason.UNKNOWN_KEY
+        return self.keys.find(key)
 
     def verify_token(self, token: bytes, now_ms: int) -> Identity | Reason:  # noqa: ARG002
         """Whom a bearer token speaks for, or why it is not believed."""

@@ -10,11 +10,11 @@ from typing import Final
 
 from authz_service.clock import Clock
 from authz_service.errors import AuthzServiceError
-from authz_service.identity.api_keys import is_header_safe
 from authz_service.identity.key_audit import Audit, Outcome, audit_entry
 from authz_service.identity.key_fields import NewKey, Reroll, Surroundings, read_fields
 from authz_service.identity.key_import import Imported, compare, read_entries
 from authz_service.identity.key_store import KeyChange, KeyConflictError, KeyStore, StoredKey
+from authz_service.identity.names import is_name
 
 # A key that still changes under our hands after so many looks is somebody else's to settle.
 _ATTEMPTS: Final = 5
@@ -248,7 +248,7 @@ class KeyAdmin:
 
     async def _existing(self, key_id: str) -> StoredKey:
         # What cannot be an id may be a key that stands in the wrong place: nobody is told of it.
-        found = await self._store.find(key_id) if is_header_safe(key_id) else None
+        found = await self._store.find(key_id) if is_name(key_id) else None
         if found is None:
             raise UnknownKeyError("there is no key with this id")
         return found

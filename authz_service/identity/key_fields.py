@@ -3,7 +3,6 @@
 Values are not repeated because any of them may be a secret that stands in the wrong field.
 """
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +24,14 @@ from authz_service.errors import ConfigurationError
 from authz_service.identity.api_keys import Name
 from authz_service.identity.key_store import StoredKey
 from authz_service.identity.moments import moment, span
+from authz_service.identity.own_limits import networks
 from authz_service.policy import notation
 from authz_service.policy.problem import Path, spell
 
 _MAX_TITLE: Final = 128
 _MAX_LIST: Final = 64
 _MAX_OVERLAP_MS: Final = 366 * 86_400_000
-_ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9]{0,15}")
+_ENVIRONMENT: Final = re.compile(r"[a-z0-9]{1,12}")
 _M = TypeVar("_M", bound=BaseModel)
 
 # pydantic's error types, in our words. The braces are filled from the error's context.
@@ -123,17 +123,13 @@ def _quota(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network("" if "%" in text else text))
-    except ValueError:
-        raise ValueError(
-            "is no network; write 192.0.2.0/24, 2001:db8::/32 or one address"
-        ) from None
+    (network,) = networks((text,))
+    return str(network)
 
 
 def _environment(text: str) -> str:
     if not _ENVIRONMENT.fullmatch(text):
-        raise ValueError("must be 1 to 16 lower-case letters and digits, a letter first")
+        raise ValueError("must be 1 to 12 of a-z and 0-9")
     return text
 
 
@@ -207,7 +203,7 @@ class Reroll(BaseModel):
 
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_HMAC: Final = re.compile(r"[A-Za-z0-9._-]{1,64}:[0-9a-f]{64}")
+_HMAC: Final = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
 _ID_DIGITS: Final = 12
 
 
@@ -219,7 +215,7 @@ def _sha256(text: str) -> str:
 
 def _hmac(text: str) -> str:
     if not _HMAC.fullmatch(text):
-        raise ValueError("must be PEPPER_ID:HEX with 64 lower-case hex digits")
+        raise ValueError("must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits")
     return text
 
 
@@ -229,6 +225,7 @@ class ImportedKey(_Fields):
     key_sha256: Annotated[str, AfterValidator(_sha256)] | None = None
     key_hmac: Annotated[str, AfterValidator(_hmac)] | None = None
     disabled: bool = False
+    created_at: Moment = None
 
     @model_validator(mode="after")
     def _one_digest(self) -> Self:
@@ -243,8 +240,9 @@ class ImportedKey(_Fields):
             return f"hmac-sha256:{self.key_hmac}"
         return f"sha256:{self.key_sha256}"
 
-    def stored(self, created_at_ms: int) -> StoredKey:
+    def stored(self, now_ms: int) -> StoredKey:
         """The record. Without an id of its own it has the one that a key file would give it."""
+        created_at_ms = now_ms if self.created_at is None else self.created_at
         key_id = self.id or self.digest.rpartition(":")[2][:_ID_DIGITS]
         return self.stored_as(
             key_id, digest=self.digest, created_at_ms=created_at_ms, disabled=self.disabled

@@ -101,8 +101,8 @@ def authz(layout: Layout) -> Part:
             "AUTHZ_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.authz_operations_port}",
             "AUTHZ_PUBLIC_METRICS": f"{LOOPBACK}:{layout.all_metrics_port}",
             "AUTHZ_ADMIN_LISTEN": f"{LOOPBACK}:{layout.admin_port}",
-            "AUTHZ_KEYS_URL": f"unix://{layout.valkey_socket}",
             "REDIS_URL": f"unix://{layout.valkey_socket}",
+            "AUTHZ_KEYS_URL": f"unix://{layout.valkey_socket}",
         },
     )
 

@@ -67,7 +67,7 @@ def is_an_error(answer: Answer, status: int, code: str) -> bool:
 )
 async def test_nobody_is_answered_without_the_token(api: Api, values: Sequence[str]) -> None:
     """401 everywhere, whether there is anything or not, and nothing is done."""
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     for method, path in [*OPERATIONS, ("GET", "/"), ("PATCH", "/v1/keys"), ("GET", "/metrics")]:
         answer = await api.ask_bare(
             method, path, headers=[("Authorization", value) for value in values], json=NEW
@@ -305,7 +305,7 @@ SEGMENTS = st.lists(
 )
 async def test_no_body_breaks_it(api: Api, operation: tuple[str, str], body: bytes) -> None:
     """Never a 5xx, always JSON, whatever is sent to whichever operation."""
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     with capture_logs() as lines:
         answer = await api.ask(*operation, data=body, headers={"Content-Type": "application/json"})
     assert answer.status in {200, 201, 400, 409, 422}
@@ -377,7 +377,7 @@ async def test_a_client_that_leaves_does_not_undo_its_change(api: Api) -> None:
     """What was asked for is done, and written down, though nobody hears of it."""
     asked = asyncio.Event()
     api.it.store.before_apply = asked.set
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     with socket.create_connection(("127.0.0.1", api.listener.port)) as client:
         client.sendall(
             b"POST /v1/keys/key_a/disable HTTP/1.1\r\nHost: a\r\n"
@@ -428,5 +428,5 @@ async def test_nothing_but_the_creating_answer_has_a_secret(api: Api) -> None:
     assert made.status == 201
     assert [answer.status for answer in answers] == [200, 404, 200, 422, 422, 422, 200, 204]
     told = str([answer.body for answer in answers]) + str(lines) + repr(api.it)
-    assert secret not in told.replace(f"sha256:of-{secret}", "")
+    assert secret not in told
     assert TOKEN not in told

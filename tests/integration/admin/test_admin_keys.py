@@ -43,7 +43,7 @@ async def test_a_key_is_made_and_its_secret_shown_once(api: Api) -> None:
 
 async def test_keys_are_listed_page_by_page(api: Api) -> None:
     """In the order of their ids; the last page says that none follows."""
-    api.it.store.records = {key_id: stored(key_id) for key_id in ("c", "a", "b")}
+    api.it.store.put(*map(stored, ("c", "a", "b")))
     api.it.store.used["a"] = NOW_MS - 1_000
     first = await api.ask("GET", "/v1/keys?limit=2")
     assert [key["id"] for key in first.json["keys"]] == ["a", "b"]
@@ -74,7 +74,7 @@ async def test_a_wrong_query_is_told(api: Api, query: str, field: str) -> None:
 
 async def test_one_key_is_shown(api: Api) -> None:
     """Without its digest."""
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     answer = await api.ask("GET", "/v1/keys/key_a")
     assert (answer.status, answer.json) == (200, {"key": {**SHOWN, "last_used_at": None}})
 
@@ -94,7 +94,7 @@ async def test_an_id_may_hold_a_slash(api: Api) -> None:
 
 async def test_switching_a_key_off_and_on(api: Api) -> None:
     """Each says how the key is now."""
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     off = await api.ask("POST", "/v1/keys/key_a/disable")
     assert (off.status, off.json) == (200, {"key": {**SHOWN, "state": "disabled"}})
     assert api.it.store.records["key_a"].disabled
@@ -105,7 +105,7 @@ async def test_switching_a_key_off_and_on(api: Api) -> None:
 
 async def test_a_key_is_replaced(api: Api) -> None:
     """201 with the new one, its secret, and the old one with its end."""
-    api.it.store.records = {"key_a": stored("key_a", expires_at_ms=NOW_MS + 2 * DAY_MS)}
+    api.it.store.put(stored("key_a", expires_at_ms=NOW_MS + 2 * DAY_MS))
     answer = await api.ask("POST", "/v1/keys/key_a/reroll", json={"overlap": "24h"})
     assert answer.status == 201
     assert answer.headers["Location"] == "/v1/keys/key_1"
@@ -118,7 +118,7 @@ async def test_a_key_is_replaced(api: Api) -> None:
 
 async def test_a_deleted_key_is_gone(api: Api) -> None:
     """204 once, 404 after."""
-    api.it.store.records = {"key_a": stored("key_a")}
+    api.it.store.put(stored("key_a"))
     answer = await api.ask("DELETE", "/v1/keys/key_a")
     assert (answer.status, answer.body) == (204, b"")
     assert (await api.ask("DELETE", "/v1/keys/key_a")).status == 404
@@ -178,7 +178,7 @@ async def test_an_unknown_key_is_not_found(
 
 async def test_a_conflict_says_why(api: Api) -> None:
     """409 for an id that is taken, and for a key that cannot be replaced."""
-    api.it.store.records = {"shop-1": replace(stored("shop-1"), disabled=True)}
+    api.it.store.put(replace(stored("shop-1"), disabled=True))
     taken = await api.ask("POST", "/v1/keys", json=NEW)
     assert (taken.status, taken.json["error"]["code"]) == (409, "CONFLICT")
     assert taken.json["error"]["message"] == "The id is taken."
@@ -198,11 +198,11 @@ async def test_a_conflict_says_why(api: Api) -> None:
         ("DELETE", "/v1/keys/key_a", None),
     ],
 )
-async def test_a_store_that_is_away_can_be_asked_again(
+async def test_a_store_that_fails_can_be_asked_again(
     api: Api, method: str, path: str, body: object
 ) -> None:
     """503, and when."""
-    api.it.store.is_away = True
+    api.it.store.fails = True
     answer = await api.ask(method, path, **({} if body is None else {"json": body}))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert answer.json["error"]["code"] == "SERVICE_UNAVAILABLE"

@@ -9,9 +9,16 @@ import pytest
 from authz_service.errors import StoreError
 from authz_service.identity.key_admin import KeyAdmin, UnknownKeyError
 from authz_service.identity.key_fields import KeyFieldsError
-from authz_service.identity.key_store import KeyChange, KeyConflictError, StoredKey
-from authz_service.testing.key_store import InMemoryKeyStore
-from tests.unit.identity.key_admins import DAY_MS, NOW_MS, Managed, managed, stored
+from authz_service.identity.key_store import KeyConflictError, StoredKey
+from tests.unit.identity.key_admins import (
+    DAY_MS,
+    NOW_MS,
+    HeldKeyStore,
+    Managed,
+    digest_of,
+    managed,
+    stored,
+)
 
 NEW = {"name": "The web shop", "tier": "pro"}
 
@@ -23,7 +30,7 @@ async def test_a_key_is_made_with_little() -> None:
     assert issued.secret == "sk_live_canary1"
     assert issued.key == StoredKey(
         id="key_1",
-        digest="sha256:of-sk_live_canary1",
+        digest=digest_of(b"sk_live_canary1"),
         name="The web shop",
         subject="key_1",
         tier="pro",
@@ -52,7 +59,7 @@ async def test_everything_that_can_be_said_of_a_key_is_kept() -> None:
     assert issued.secret == "sk_test_canary1"
     assert issued.key == StoredKey(
         id="shop-1",
-        digest="sha256:of-sk_test_canary1",
+        digest=digest_of(b"sk_test_canary1"),
         name="The web shop",
         subject="shop",
         tier="pro",
@@ -70,8 +77,9 @@ async def test_a_secret_has_no_repr_and_no_audit_line() -> None:
     it = managed()
     issued = await it.admin.create(NEW)
     rerolled = await it.admin.reroll("key_1", {"overlap": "1h"})
-    told = repr(issued) + repr(rerolled) + repr(it.audit)
-    assert "canary" not in told.replace(issued.key.digest, "").replace(rerolled.key.digest, "")
+    assert "canary" in issued.secret
+    assert "canary" in rerolled.secret
+    assert "canary" not in repr(issued) + repr(rerolled) + repr(it.audit)
 
 
 async def test_an_id_is_taken_once() -> None:
@@ -206,7 +214,7 @@ async def test_a_reroll_makes_a_second_key_of_the_same_subject() -> None:
     issued = await it.admin.reroll("key_a", {"overlap": "24h"})
     assert issued.secret == "sk_live_canary1"
     assert issued.key == replace(
-        before, id="key_1", digest="sha256:of-sk_live_canary1", created_at_ms=NOW_MS
+        before, id="key_1", digest=digest_of(b"sk_live_canary1"), created_at_ms=NOW_MS
     )
     assert issued.replaced == replace(before, expires_at_ms=NOW_MS + DAY_MS)
     assert it.store.records == {"key_1": issued.key, "key_a": issued.replaced}
@@ -276,8 +284,7 @@ def busy(it: Managed, changes: int) -> None:
     def rename() -> None:
         number = next(left, None)
         if number is not None:
-            record = it.store.records["key_a"]
-            it.store.records["key_a"] = replace(record, name=f"name {number}")
+            it.store.put(replace(it.store.records["key_a"], name=f"name {number}"))
 
     it.store.before_apply = rename
 
@@ -316,7 +323,7 @@ async def test_a_key_that_was_switched_off_meanwhile_is_not_rerolled() -> None:
     it = managed(stored("key_a"))
 
     def disable() -> None:
-        it.store.records["key_a"] = replace(it.store.records["key_a"], disabled=True)
+        it.store.put(replace(it.store.records["key_a"], disabled=True))
 
     it.store.before_apply = disable
     with pytest.raises(KeyConflictError, match="the key is disabled"):
@@ -342,7 +349,7 @@ async def test_a_store_that_is_away_is_said_to_be(
 ) -> None:
     """By the store's own error."""
     it = managed(stored("key_a"))
-    it.store.is_away = True
+    it.store.fails = True
     with pytest.raises(StoreError):
         await call(it.admin)
 
@@ -356,7 +363,7 @@ async def test_a_change_whose_answer_was_lost_is_written_down_as_unknown() -> No
     assert it.written == [("disabled", "key_a", ("disabled",), "unknown")]
 
 
-class HangingKeyStore(InMemoryKeyStore):
+class HangingKeyStore(HeldKeyStore):
     """A store that never answers a change."""
 
     async def apply(self, changes: object) -> None:
@@ -372,20 +379,3 @@ async def test_a_change_that_is_given_up_is_written_down_as_unknown() -> None:
         async with asyncio.timeout(0):
             await it.admin.disable("key_a")
     assert it.written == [("disabled", "key_a", ("disabled",), "unknown")]
-
-
-async def test_the_stand_in_keeps_the_promises_of_a_store() -> None:
-    """Changes are made together or not at all; ids and digests are taken once."""
-    first, second = stored("key_a"), stored("key_b")
-    store = InMemoryKeyStore([first])
-    for changes in (
-        [KeyChange(None, second), KeyChange(None, first)],
-        [KeyChange(None, second), KeyChange(second, None), KeyChange(second, None)],
-        [KeyChange(None, replace(second, digest=first.digest))],
-        [KeyChange(replace(first, name="other"), None)],
-    ):
-        with pytest.raises(KeyConflictError):
-            await store.apply(changes)
-        assert store.records == {"key_a": first}
-    await store.apply([KeyChange(None, second), KeyChange(first, None)])
-    assert store.records == {"key_b": second}

@@ -18,9 +18,10 @@ NEW: dict[str, Any] = {"name": "The web shop", "tier": "pro"}
 HEX = "0123456789abcdef" * 4
 NAME = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -"
 TITLE = "must be 1 to 128 printable characters"
-NETWORK = "is no network; write 192.0.2.0/24, 2001:db8::/32 or one address"
+NETWORK = "is no network; write 203.0.113.0/24, with nothing set behind the prefix"
 MOMENT = "is no moment; write 2027-01-31T00:00:00Z, or 30d for 30 days from now"
-ENVIRONMENT = "must be 1 to 16 lower-case letters and digits, a letter first"
+PEPPERED = "must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits"
+ENVIRONMENT = "must be 1 to 12 of a-z and 0-9"
 
 
 def problems(model: type[NewKey] | type[ImportedKey], given: object) -> list[str]:
@@ -72,6 +73,7 @@ def problems(model: type[NewKey] | type[ImportedKey], given: object) -> list[str
         ({"quota": "5/minute"}, "quota: is no quota; write 500/day, 500/week or 500/month"),
         ({"networks": ["192.0.2.1/24"]}, f"networks[0]: {NETWORK}"),
         ({"networks": ["192.0.2.0/24", "fe80::1%eth0"]}, f"networks[1]: {NETWORK}"),
+        ({"networks": ["::ffff:192.0.2.0/120"]}, f"networks[0]: {NETWORK}"),
         ({"networks": [3_221_225_985]}, "networks[0]: must be a string"),
         ({"environment": "Live"}, f"environment: {ENVIRONMENT}"),
         ({"environment": "a_b"}, f"environment: {ENVIRONMENT}"),
@@ -111,12 +113,15 @@ ENTRY = NEW | {"key_sha256": HEX}
     ("given", "problem"),
     [
         (NEW, "needs exactly one of key_sha256 and key_hmac"),
-        (ENTRY | {"key_hmac": f"p1:{HEX}"}, "needs exactly one of key_sha256 and key_hmac"),
+        (ENTRY | {"key_hmac": f"0a0b0c0d:{HEX}"}, "needs exactly one of key_sha256 and key_hmac"),
         (NEW | {"key_sha256": HEX.upper()}, "key_sha256: must be 64 lower-case hex digits"),
-        (NEW | {"key_hmac": HEX}, "key_hmac: must be PEPPER_ID:HEX with 64 lower-case hex digits"),
         (
-            NEW | {"key_hmac": f"p 1:{HEX}"},
-            "key_hmac: must be PEPPER_ID:HEX with 64 lower-case hex digits",
+            NEW | {"key_hmac": HEX},
+            "key_hmac: must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits",
+        ),
+        (
+            NEW | {"key_hmac": f"0A0B0C0D:{HEX}"},
+            "key_hmac: must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits",
         ),
         (ENTRY | {"disabled": 1}, "disabled: must be true or false"),
     ],

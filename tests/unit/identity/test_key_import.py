@@ -9,8 +9,7 @@ import pytest
 from authz_service.identity import key_import
 from authz_service.identity.key_fields import KeyFieldsError
 from authz_service.identity.key_store import KeyConflictError, StoredKey
-from authz_service.testing.key_store import InMemoryKeyStore
-from tests.unit.identity.key_admins import NOW_MS, Managed, managed, stored
+from tests.unit.identity.key_admins import NOW_MS, HeldKeyStore, Managed, managed, stored
 
 
 def hex_of(number: int) -> str:
@@ -45,6 +44,7 @@ async def test_entries_become_records() -> None:
         "rate": "5/minute",
         "quota": "10/day",
         "networks": ["192.0.2.0/24"],
+        "created_at": "1970-01-01T00:00:01Z",
     }
     imported = await it.admin.take_over([entry(1, id=None), full])
     assert imported.unchanged == ()
@@ -69,7 +69,7 @@ async def test_entries_become_records() -> None:
             rate="5/minute",
             quota="10/day",
             networks=("192.0.2.0/24",),
-            created_at_ms=NOW_MS,
+            created_at_ms=1_000,
         ),
     )
     assert it.store.records == {key.id: key for key in imported.new}
@@ -82,9 +82,9 @@ async def test_entries_become_records() -> None:
 async def test_a_peppered_digest_keeps_the_name_of_its_pepper() -> None:
     """As the store spells it."""
     it = managed()
-    given = {"name": "n", "tier": "free", "id": "k", "key_hmac": f"p1:{hex_of(1)}"}
+    given = {"name": "n", "tier": "free", "id": "k", "key_hmac": f"0a0b0c0d:{hex_of(1)}"}
     (key,) = (await it.admin.take_over([given])).new
-    assert key.digest == f"hmac-sha256:p1:{hex_of(1)}"
+    assert key.digest == f"hmac-sha256:0a0b0c0d:{hex_of(1)}"
 
 
 async def test_the_same_import_twice_changes_nothing() -> None:
@@ -155,14 +155,14 @@ async def test_an_import_that_came_too_late_is_compared_anew() -> None:
     record = (await managed().admin.take_over([entry(1, id="a")])).new[0]
 
     def import_first() -> None:
-        it.store.records.setdefault("a", replace(record, created_at_ms=1))
+        it.store.put(replace(record, created_at_ms=1))
 
     it.store.before_apply = import_first
     imported = await it.admin.take_over([entry(1, id="a"), entry(2, id="b")])
     assert ([key.id for key in imported.new], len(imported.unchanged)) == (["b"], 1)
 
 
-class RestlessKeyStore(InMemoryKeyStore):
+class RestlessKeyStore(HeldKeyStore):
     """A store whose records are never there while they are listed."""
 
     async def all(self) -> AsyncIterator[StoredKey]:
