@@ -3,7 +3,7 @@
 import itertools
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import grpc
@@ -12,11 +12,18 @@ from authz_service.clock import Clock, SystemClock
 from authz_service.configuration import Configuration
 from authz_service.engine import Engine
 from authz_service.identity.jwks_source import JwksSources
+from authz_service.identity.key_feed import KeyFeed
+from authz_service.identity.last_used import LastUsed
+from authz_service.identity.store_keys import StoreKeys
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
-from authz_service.storage.from_url import store_from_url
+from authz_service.storage.from_url import (
+    key_changes_from_url,
+    store_from_url,
+    use_log_from_url,
+)
 from authz_service.storage.memory import MemoryStore
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
@@ -25,7 +32,10 @@ from authz_service.transports.listeners import build_server
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """Everything a worker runs. Nothing listens and nothing is connected yet."""
+    """Everything a worker runs. Nothing listens and nothing is connected yet.
+
+    `upkeep` goes on for as long as checks are answered.
+    """
 
     engine: Engine
     store: FailoverStore
@@ -33,13 +43,24 @@ class Application:
     checks: ExtAuthzServicer
     health: Health
     server: grpc.aio.Server
+    store_keys: StoreKeys | None
+    upkeep: tuple[Callable[[], Coroutine[None, None, None]], ...]
+
+    def use(self, configuration: Configuration) -> None:
+        """Decide by another configuration from the next check on."""
+        credentials = configuration.credentials
+        if self.store_keys is not None:
+            self.store_keys.configure(credentials.keys)
+            credentials = credentials.beside(self.store_keys)
+        self.engine.use(configuration.policy, credentials)
+        tell_loaded(self.metrics, configuration)
 
 
 def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
     """Wire a worker together. Runs inside the event loop that will serve.
 
     Raises:
-        ConfigurationError: the address of the counter store is wrong.
+        ConfigurationError: the address of a store is wrong.
     """
     clock: Clock = SystemClock()
     shared = store_from_url(
@@ -48,9 +69,11 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
     store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
+    store_keys = _store_keys(settings, configuration, clock)
+    credentials = configuration.credentials
     engine = Engine(
         policy=configuration.policy,
-        credentials=configuration.credentials,
+        credentials=credentials.beside(store_keys) if store_keys is not None else credentials,
         counter=store,
         guesses=BadCredentials(clock),
         clock=clock,
@@ -61,7 +84,14 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     health = Health()
     server = build_server(settings.grpc_server, authorization=checks, health=health)
     return Application(
-        engine=engine, store=store, metrics=metrics, checks=checks, health=health, server=server
+        engine=engine,
+        store=store,
+        metrics=metrics,
+        checks=checks,
+        health=health,
+        server=server,
+        store_keys=store_keys,
+        upkeep=_key_upkeep(settings, store_keys, clock, metrics) if store_keys is not None else (),
     )
 
 
@@ -72,6 +102,31 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
     )
+
+
+def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) -> StoreKeys | None:
+    if not settings.keys_url.get_secret_value():
+        return None
+    return StoreKeys(
+        configuration.credentials.keys,
+        clock=clock,
+        max_stale_ms=int(settings.keys_max_stale_seconds * 1000),
+    )
+
+
+def _key_upkeep(
+    settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metrics
+) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+    url = settings.keys_url.get_secret_value()
+    feed = KeyFeed(
+        key_changes_from_url(url),
+        keys=keys,
+        clock=clock,
+        random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
+        metrics=metrics,
+    )
+    last_used = LastUsed(use_log_from_url(url), keys=keys, metrics=metrics)
+    return (feed.run, last_used.run)
 
 
 def tell_loaded(metrics: Metrics, configuration: Configuration) -> None:

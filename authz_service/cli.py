@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from authz_service import __version__
 from authz_service.addresses import grpc_address
-from authz_service.commands import check_policy, explain, usage
+from authz_service.commands import check_policy, explain, keys, usage
 from authz_service.commands.command_line import (
     DONE,
     FAILED,
@@ -41,9 +41,10 @@ _WORKER = "worker"
 _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
     " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
-    " API_KEYS, JWT_SECRET, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT, IMAGE_WORKERS,"
-    " IMAGE_QUEUE_LIMIT, DEBUG, and what the policy names, as CORS_ORIGINS. REDIS_URL and"
-    " AUTHZ_WORKERS are not read: the stack starts two workers and a Valkey of its own."
+    " AUTHZ_PEPPER_FILE, API_KEYS, JWT_SECRET, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT,"
+    " IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG, AUTHZ_ADMIN_TOKEN and with it AUTHZ_ADMIN_PORT, and"
+    " what the policy names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_WORKERS are not"
+    " read: the stack starts two workers and a Valkey of its own."
 )
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_healthcheck(commands)
     explain.add(commands)
     usage.add(commands)
+    keys.add(commands)
     return parser
 
 
@@ -89,7 +91,8 @@ def _add_serve(commands: Commands) -> None:
         "serve",
         help="answer Envoy's checks",
         description="Write Envoy's configuration into the run folder and answer its checks.",
-        epilog="API_KEYS, JWT_SECRET and REDIS_URL hold secrets: they have no flags.",
+        epilog="API_KEYS, JWT_SECRET, REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_ADMIN_TOKEN hold secrets:"
+        " they have no flags.",
     )
     _add_settings(command)
     command.set_defaults(run=_serve)

@@ -13,6 +13,7 @@ from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
 from authz_service.identity.key_sources import Remote, nobody_fetches, trust
+from authz_service.identity.peppers import load_peppers
 from authz_service.identity.simple_provider import simple_provider
 from authz_service.identity.tokens import TokenVerifier
 from authz_service.policy.sources import load_policy, policy_files
@@ -55,7 +56,7 @@ def load_configuration(
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
     problems: list[str] = []
-    policy = keys = tokens = None
+    policy = keys = tokens = peppers = None
     try:
         policy = load_policy(settings.policy_file, environment)
     except ConfigurationError as error:
@@ -65,10 +66,16 @@ def load_configuration(
     except ConfigurationError as error:
         problems += error.problems
     try:
-        keys = load_api_keys(_key_sources(settings), tiers=policy.tiers if policy else None)
+        peppers = load_peppers(settings.pepper_file) if settings.pepper_file else ()
     except ConfigurationError as error:
         problems += error.problems
-    if policy is None or keys is None or tokens is None:
+    try:
+        keys = load_api_keys(
+            _key_sources(settings), tiers=policy.tiers if policy else None, peppers=peppers
+        )
+    except ConfigurationError as error:
+        problems += error.problems
+    if policy is None or keys is None or tokens is None or peppers is None:
         raise ConfigurationError(problems)
     return Configuration(
         policy=policy, credentials=Credentials(keys=keys, tokens=tokens), read_from=read_from
@@ -184,8 +191,9 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 
 
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
-    keys = () if settings.keys_file is None else (settings.keys_file,)
-    return _look((*policy_files(settings.policy_file, environment), *keys))
+    others = (settings.keys_file, settings.pepper_file)
+    named = (file for file in others if file is not None)
+    return _look((*policy_files(settings.policy_file, environment), *named))
 
 
 def _look(files: Iterable[Path]) -> Files:

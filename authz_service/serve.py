@@ -1,6 +1,7 @@
 """The service's life: configure Envoy, keep workers running, follow the files, stop in order."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +14,23 @@ from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
+from authz_service.identity.peppers import others_may_read
+from authz_service.key_service import key_admin, open_key_store
 from authz_service.observe.merge import Merger
-from authz_service.observe.metrics import FALLBACK_GAUGE, GAUGE_RULES, JWKS_KEYS_GAUGE
+from authz_service.observe.metrics import (
+    FALLBACK_GAUGE,
+    GAUGE_RULES,
+    JWKS_KEYS_GAUGE,
+    KEY_STORE_GAUGE,
+)
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
+from authz_service.transports.admin import AdminApi
+from authz_service.transports.admin_keys import key_routes
 from authz_service.transports.envoy_updates import EnvoyUpdates
 from authz_service.transports.operations import Operations, Phase, Status
 from authz_service.transports.probe import is_serving, is_there
@@ -46,7 +56,7 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     service = _Service(settings, environment, configuration=configuration, stop=stop)
     # A second service must fail before it touches what the first one's Envoy follows.
     with claimed(settings.run_dir):
-        await service.operations.start()
+        await service.start()
         write_envoy_files(configuration.policy, settings, settings.run_dir)
         await _serve(service, configuration, settings=settings, stop=stop)
 
@@ -96,9 +106,35 @@ class _Service:
         )
         self._scrape.register(self._envoy.collector)
         place = settings.operations_listen
-        self.operations = Operations(
+        self._operations = Operations(
             place.host, port=place.port, metrics=self._scrape, status=self._status
         )
+        self._keys = None
+        self._admin = None
+        if settings.has_admin_api:
+            self._keys = open_key_store(settings.keys_url.get_secret_value())
+            keys = key_admin(
+                self._keys,
+                pepper_file=settings.pepper_file,
+                actor="admin-api",
+                tiers=lambda: self._policy.tiers,
+            )
+            self._admin = AdminApi(
+                settings.admin_listen,
+                token=settings.admin_token.get_secret_value(),
+                routes=key_routes(keys, now_ms=SystemClock().now_ms),
+                new_id=lambda: secrets.token_hex(8),
+            )
+
+    async def start(self) -> None:
+        """Listen for operators.
+
+        Raises:
+            ListenError: an address is taken, or not ours.
+        """
+        await self._operations.start()
+        if self._admin is not None:
+            await self._admin.start()
 
     async def run(self) -> None:
         """Everything that goes on while the service serves; the first failure ends it."""
@@ -113,10 +149,15 @@ class _Service:
 
     async def stop(self) -> None:
         """Drain the workers; `/readyz` says so meanwhile."""
+        if self._admin is not None:
+            await self._admin.stop()
+        if self._keys is not None:
+            await self._keys.close()
         await self._workers.stop()
-        await self.operations.stop()
+        await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:
+        _warn_of_open_peppers(self._settings)
         await asyncio.to_thread(
             write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
         )
@@ -150,19 +191,25 @@ class _Service:
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
                 "envoy": self._envoy_status(),
-                "store": "degraded" if self._store_is_failing() else "ok",
+                "store": "degraded"
+                if any(it.value for it in self._gauge(FALLBACK_GAUGE))
+                else "ok",
+                **self._key_store_status(),
                 "providers_without_keys": self._providers_without_keys(),
             },
         )
+
+    def _key_store_status(self) -> dict[str, object]:
+        """Where there is a key store: whether every worker can read it."""
+        if not self._settings.keys_url.get_secret_value():
+            return {}
+        is_read = [it.value for it in self._gauge(KEY_STORE_GAUGE)] == [1]
+        return {"key_store": "ok" if is_read else "degraded"}
 
     def _envoy_status(self) -> str:
         if not self._envoy.has_been_seen:
             return "unknown"
         return "refuses its configuration" if self._envoy.is_rejecting else "ok"
-
-    def _store_is_failing(self) -> bool:
-        """Whether any worker counts without the shared store, as its last snapshot tells."""
-        return any(sample.value for sample in self._gauge(FALLBACK_GAUGE))
 
     def _providers_without_keys(self) -> list[str]:
         """Those whose tokens some worker cannot check, as its last snapshot tells."""
@@ -171,6 +218,7 @@ class _Service:
         ]
 
     def _gauge(self, name: str) -> Sequence[Sample]:
+        """A gauge over all workers, as their last snapshots tell."""
         return [
             sample
             for family in self._merger.families()
@@ -204,7 +252,14 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         keys=len(configuration.credentials.keys),
         workers=settings.workers,
     )
+    _warn_of_open_peppers(settings)
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
     for warning in warnings(policy):
         _log.warning("the policy says more than is enforced", warning=warning)
+
+
+def _warn_of_open_peppers(settings: Settings) -> None:
+    file = settings.pepper_file
+    if file is not None and others_may_read(file):
+        _log.warning("the pepper file can be read by others than its owner", file=str(file))

@@ -32,6 +32,9 @@ from authz_service.addresses import (
 from authz_service.core.provider import SECRET_BYTES
 from authz_service.errors import ConfigurationError
 
+# RFC 6750 section 2.1, and long enough that nobody guesses it.
+_ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
+
 # Google Cloud's rule, with the domain that projects of old may have.
 _PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 
@@ -72,6 +75,13 @@ def _listen_address(text: str) -> str:
     return address
 
 
+def _admin_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if text and not _ADMIN_TOKEN.fullmatch(text):
+        raise ValueError("must be 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -")
+    return token
+
+
 def _project_id(text: str) -> str:
     if not _PROJECT_ID.fullmatch(text):
         raise ValueError("is no project id, as my-project-1 is")
@@ -91,6 +101,7 @@ ListenPlace = Annotated[HostAndPort, BeforeValidator(HostAndPort.parse)]
 Destination = Annotated[HostAndPort, BeforeValidator(destination)]
 # Envoy binds to addresses and resolves no names for it.
 EnvoyHost = Annotated[str, AfterValidator(ip)]
+AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
 ProjectId = Annotated[str, AfterValidator(_project_id)]
 Secret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
@@ -107,6 +118,17 @@ class Settings(BaseModel):
         default=None,
         alias="AUTHZ_KEYS_FILE",
         description="API keys in a file, beside those of `API_KEYS`; followed as it changes.",
+    )
+    pepper_file: ExistingFile | None = Field(
+        default=None,
+        alias="AUTHZ_PEPPER_FILE",
+        description="Peppers for the digests of keys, one a line, the one in use first;"
+        " followed as it changes.",
+    )
+    keys_max_stale_seconds: Annotated[float, Field(ge=2, le=86_400)] = Field(
+        default=600,
+        alias="AUTHZ_KEYS_MAX_STALE_SECONDS",
+        description="How long keys of the key store go on while it cannot be read.",
     )
     run_dir: Annotated[Path, AfterValidator(run_folder)] = Field(
         default=Path("run"),
@@ -168,10 +190,25 @@ class Settings(BaseModel):
         alias="JWT_SECRET",
         description="Tokens signed with it (HS256) are accepted; 32 bytes or more.",
     )
+    keys_url: SecretStr = Field(
+        default=SecretStr(""),
+        alias="AUTHZ_KEYS_URL",
+        description="The key store, a Redis or Valkey; unset: none.",
+    )
     store_url: SecretStr = Field(
         default=SecretStr("memory://"),
         alias="REDIS_URL",
         description="Where counters live; unset: in this process's memory.",
+    )
+    admin_token: AdminToken = Field(
+        default=SecretStr(""),
+        alias="AUTHZ_ADMIN_TOKEN",
+        description="Set: the admin API answers whoever sends this; 32 characters or more.",
+    )
+    admin_listen: ListenPlace = Field(
+        default=HostAndPort("127.0.0.1", 9104),
+        alias="AUTHZ_ADMIN_LISTEN",
+        description="Where the admin API listens, without TLS: leave it on this machine.",
     )
     google_cloud_project: ProjectId | None = Field(
         default=None,
@@ -196,8 +233,13 @@ class Settings(BaseModel):
         """Whether counters live in the worker's own memory."""
         return self.store_url.get_secret_value().startswith("memory:")
 
+    @property
+    def has_admin_api(self) -> bool:
+        """Whether anybody may manage keys over HTTP."""
+        return bool(self.admin_token.get_secret_value())
+
     @model_validator(mode="after")
-    def _fits_the_workers(self) -> Self:
+    def _fits_together(self) -> Self:
         problems = []
         if len(self.listen_addresses) != self.workers:
             problems.append(
@@ -208,6 +250,8 @@ class Settings(BaseModel):
             problems.append("AUTHZ_GRPC_LISTEN: names an address twice")
         if self.workers > 1 and self.counts_in_memory:
             problems.append("REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)")
+        if self.has_admin_api and not self.keys_url.get_secret_value():
+            problems.append("AUTHZ_KEYS_URL: is required for the admin API (AUTHZ_ADMIN_TOKEN)")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -1,12 +1,12 @@
 """One worker's life: listen, answer checks, follow the files, drain, stop."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
-from authz_service.app import Application, build, signing_key_sources, tell_loaded
+from authz_service.app import Application, build, signing_key_sources
 from authz_service.configuration import (
     Configuration,
     ConfigurationWatch,
@@ -59,22 +59,18 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         refused=metrics.policy_refused,
         parts=parts,
     )
-    await until(stop, _together(watch.run(), sources.run()))
-    await _drain(application, settings.drain_seconds)
-    await exposition.stop()
-
-
-async def _together(*works: Coroutine[None, None, None]) -> None:
-    """The first failure ends all of them."""
     async with asyncio.TaskGroup() as tasks:
-        for work in works:
-            tasks.create_task(work)
+        upkeep = [tasks.create_task(run()) for run in (sources.run, *application.upkeep)]
+        await until(stop, watch.run())
+        await _drain(application, settings.drain_seconds)
+        for task in upkeep:
+            task.cancel()
+    await exposition.stop()
 
 
 async def _adopt(application: Application, loaded: Configuration, sources: JwksSources) -> None:
     await sources.follow(loaded.credentials.tokens.sources)
-    application.engine.use(loaded.policy, loaded.credentials)
-    tell_loaded(application.metrics, loaded)
+    application.use(loaded)
 
 
 async def _drain(application: Application, drain_s: float) -> None:

@@ -3,12 +3,12 @@
 import argparse  # noqa: TC003 - the alias is text
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from authz_service.errors import ConfigurationError
 from authz_service.settings import Settings, load_settings
-from authz_service.storage.from_url import store_url_problems
+from authz_service.storage.from_url import key_store_url_problems, store_url_problems
 
 # argparse has no public name for what `add_subparsers` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -21,17 +21,23 @@ REFUSED: Final = 3
 STORE_TIMEOUT_MS: Final = 2_000
 """A person waits longer than a request may."""
 
+_STORE_URLS: Final[Mapping[str, Callable[[str], tuple[str, ...]]]] = {
+    "REDIS_URL": store_url_problems,
+    "AUTHZ_KEYS_URL": key_store_url_problems,
+}
+
 
 def checked_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings, once the store's URL is right too: settings themselves know no stores.
+    """The settings, once the URLs of stores are right too: settings themselves know no stores.
 
     Raises:
         ConfigurationError: naming every variable that is missing or wrong.
     """
-    url = environment.get("REDIS_URL")
     problems = [
-        f"REDIS_URL: {problem.removeprefix('store URL: ')}"
-        for problem in (store_url_problems(url) if url else ())
+        f"{name}: {problem.removeprefix('store URL: ')}"
+        for name, problems_of in _STORE_URLS.items()
+        if (url := environment.get(name))
+        for problem in problems_of(url)
     ]
     try:
         settings = load_settings(environment)

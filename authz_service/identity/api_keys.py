@@ -1,11 +1,8 @@
-"""The API keys this process knows, found by digest.
-
-The whole set is resident, so an unknown key costs one look-up and no I/O.
-"""
+"""The API keys of the configuration: `API_KEYS` and the key file, read strictly."""
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
@@ -23,19 +20,25 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from authz_service.core.api_key import ApiKeyRecord, digest, is_acceptable
+from authz_service.core.api_key import ApiKeyRecord, is_acceptable
+from authz_service.core.key_digest import Pepper, digest, digests, pepper_id, read_digest
 from authz_service.errors import ConfigurationError
+from authz_service.identity.key_index import KeyIndex
+from authz_service.identity.names import is_name
+from authz_service.identity.own_limits import networks, overrides
+from authz_service.policy import notation
 from authz_service.policy.parse import Document, parse
 from authz_service.policy.problem import Path, Problem, Rule, spell
 from authz_service.policy.strict_json import RepeatedMemberError, read_json
 
-_NAME = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
+_PEPPERED_HEX = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
+_SHA256_HEX_DIGITS = 64
 _ID_DIGITS = 12
 
 
 def _header_safe(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise ValueError("must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -")
     return text
 
@@ -46,22 +49,47 @@ def _sha256_hex(text: str) -> str:
     return text
 
 
+def _peppered_hex(text: str) -> str:
+    if not _PEPPERED_HEX.fullmatch(text):
+        raise ValueError("must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits")
+    return text
+
+
 def _acceptable_key(key: SecretStr) -> SecretStr:
-    if not is_acceptable(key.get_secret_value().encode()):
-        raise ValueError("must be 8 to 256 printable ASCII characters without space or comma")
-    return key
+    value = key.get_secret_value().encode()
+    if is_acceptable(value):
+        return key
+    if value.startswith(b"sk_"):
+        raise ValueError("begins with sk_ and is no sk_ENVIRONMENT_RANDOM_CHECKSUM: mistyped?")
+    raise ValueError("must be 8 to 256 printable ASCII characters without space or comma")
+
+
+def _rate(text: str) -> str:
+    notation.rate(text)
+    return text
+
+
+def _quota(text: str) -> str:
+    notation.quota(text)
+    return text
+
+
+def _network(text: str) -> str:
+    networks((text,))
+    return text
 
 
 Name = Annotated[str, AfterValidator(_header_safe)]
 
 
 class _Entry(BaseModel):
-    """One entry of `API_KEYS`: the key itself, or its SHA-256."""
+    """One entry of `API_KEYS`: the key itself, or a digest of it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     key: Annotated[SecretStr, AfterValidator(_acceptable_key)] | None = None
     key_sha256: Annotated[str, AfterValidator(_sha256_hex)] | None = None
+    key_hmac: Annotated[str, AfterValidator(_peppered_hex)] | None = None
     name: str
     tier: Name
     id: Name | None = None
@@ -69,20 +97,37 @@ class _Entry(BaseModel):
     scopes: tuple[Name, ...] = ()
     expires_at: AwareDatetime | None = None
     disabled: bool = False
+    rate: Annotated[str, AfterValidator(_rate)] | None = None
+    quota: Annotated[str, AfterValidator(_quota)] | None = None
+    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    created_at: AwareDatetime | None = None  # for people
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
-        if (self.key is None) == (self.key_sha256 is None):
-            raise ValueError("needs exactly one of key and key_sha256")
+        if [self.key, self.key_sha256, self.key_hmac].count(None) != 2:  # noqa: PLR2004
+            raise ValueError("needs exactly one of key, key_sha256 and key_hmac")
         return self
 
-    def digest(self) -> bytes:
+    def digests(self, peppers: Sequence[Pepper]) -> list[bytes]:
+        """Every digest the key is known to have; it is found by the one in use."""
         if self.key is not None:
-            return digest(self.key.get_secret_value().encode())
-        return bytes.fromhex(self.key_sha256 or "")
+            return digests(self.key.get_secret_value().encode(), peppers)
+        if self.key_hmac is not None:
+            return [read_digest(f"hmac-sha256:{self.key_hmac}")]
+        return [read_digest(f"sha256:{self.key_sha256}")]
+
+    def found_by(self, peppers: Sequence[Pepper]) -> bytes:
+        """The digest the key is found by: of a plain key, the one under the pepper in use."""
+        if self.key is not None and peppers:
+            return digest(self.key.get_secret_value().encode(), peppers[0])
+        return self.digests(())[0]
+
+    def key_id(self) -> str:
+        """Its own, or the beginning of a digest that stays as it is when a pepper changes."""
+        return self.id or self.digests(())[0].hex()[-_SHA256_HEX_DIGITS:][:_ID_DIGITS]
 
     def record(self) -> ApiKeyRecord:
-        key_id = self.id or self.digest().hex()[:_ID_DIGITS]
+        key_id = self.key_id()
         return ApiKeyRecord(
             id=key_id,
             subject=self.subject or key_id,
@@ -90,6 +135,8 @@ class _Entry(BaseModel):
             scopes=self.scopes,
             expires_at_ms=_epoch_ms(self.expires_at),
             disabled=self.disabled,
+            overrides=overrides(self.rate, self.quota),
+            networks=networks(self.networks),
         )
 
 
@@ -111,21 +158,6 @@ _KNOWN = ", ".join(_Entry.model_fields)
 _ENTRIES = TypeAdapter(list[_Entry], config=ConfigDict(hide_input_in_errors=True))
 
 
-class KeyIndex:
-    """Finds a key's record. Looking up compares digests, so timing tells nothing of a key."""
-
-    def __init__(self, records: Mapping[bytes, ApiKeyRecord]) -> None:
-        self._records = dict(records)
-
-    def __len__(self) -> int:
-        """How many keys are known."""
-        return len(self._records)
-
-    def find(self, key: bytes) -> ApiKeyRecord | None:
-        """The record of a presented key, or None."""
-        return self._records.get(digest(key))
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where key entries come from: a name for messages, the text, and how to tell a place in it."""
@@ -135,10 +167,16 @@ class Source:
     is_yaml: bool = False
 
 
-def load_api_keys(sources: Sequence[Source], *, tiers: Collection[str] | None) -> KeyIndex:
+def load_api_keys(
+    sources: Sequence[Source],
+    *,
+    tiers: Collection[str] | None,
+    peppers: Sequence[Pepper] | None = (),
+) -> KeyIndex:
     """The keys of all sources together: each a list of entries, each entry of one of `tiers`.
 
-    Without `tiers` (the policy itself is wrong) the tiers of the keys go unchecked.
+    Without `tiers` (the policy itself is wrong) the tiers of the keys go unchecked, and without
+    `peppers` (their file is wrong) the peppers.
 
     Raises:
         ConfigurationError: naming every wrong entry by its place; never a key.
@@ -150,10 +188,16 @@ def load_api_keys(sources: Sequence[Source], *, tiers: Collection[str] | None) -
             entries += _read(source)
         except ConfigurationError as error:
             problems += error.problems
-    problems += _tier_problems(entries, tiers) + _duplicate_problems(entries)
+    in_use = peppers or ()
+    problems += _tier_problems(entries, tiers) + _duplicate_problems(entries, in_use)
+    if peppers is not None:
+        problems += _pepper_problems(entries, peppers)
     if problems:
         raise ConfigurationError(problems)
-    return KeyIndex({placed.entry.digest(): placed.entry.record() for placed in entries})
+    return KeyIndex(
+        {placed.entry.found_by(in_use): placed.entry.record() for placed in entries},
+        peppers=in_use,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +211,7 @@ class _Placed:
 def _read(source: Source) -> list[_Placed]:
     if not source.text.strip():
         return []
-    document = _document(source)
+    document = read_document(source)
     try:
         entries = _ENTRIES.validate_json(json.dumps(document.data))
     except ValidationError as error:
@@ -176,8 +220,12 @@ def _read(source: Source) -> list[_Placed]:
     return [_Placed(_place(document, (at,)), entry) for at, entry in enumerate(entries)]
 
 
-def _document(source: Source) -> Document:
-    """The entries as data. What is wrong with the text is told without quoting it: it is secret."""
+def read_document(source: Source) -> Document:
+    """The entries as data. What is wrong with the text is told without quoting it: it is secret.
+
+    Raises:
+        ConfigurationError: the text is no YAML, or no JSON.
+    """
     if source.is_yaml:
         document = parse(source.text, file=source.name, environment=None)
         if document.problems:
@@ -243,16 +291,31 @@ def _tier_problems(entries: list[_Placed], tiers: Collection[str] | None) -> lis
     ]
 
 
-def _duplicate_problems(entries: list[_Placed]) -> list[str]:
+def _pepper_problems(entries: list[_Placed], peppers: Sequence[Pepper]) -> list[str]:
+    known = {pepper.id for pepper in peppers}
     problems: list[str] = []
-    digests: dict[bytes, _Placed] = {}
+    for placed in entries:
+        named = pepper_id(placed.entry.found_by(()))
+        if named and named not in known:
+            problems.append(
+                f"{placed.place}.key_hmac: names the pepper {named},"
+                " which AUTHZ_PEPPER_FILE does not hold"
+            )
+    return problems
+
+
+def _duplicate_problems(entries: list[_Placed], peppers: Sequence[Pepper]) -> list[str]:
+    problems: list[str] = []
+    by_digest: dict[bytes, _Placed] = {}
     ids: dict[str, _Placed] = {}
     for placed in entries:
-        same = digests.setdefault(placed.entry.digest(), placed)
+        own = placed.entry.digests(peppers)
+        same = next((by_digest[each] for each in own if each in by_digest), placed)
         if same is not placed:
             problems.append(f"{placed.place}: the same key as {same.place}")
             continue
-        same = ids.setdefault(placed.entry.record().id, placed)
+        by_digest |= dict.fromkeys(own, placed)
+        same = ids.setdefault(placed.entry.key_id(), placed)
         if same is not placed:
             problems.append(f"{placed.place}.id: the same id as {same.place}")
     return problems

@@ -43,6 +43,15 @@ class KeyChange:
     before: StoredKey | None
     after: StoredKey | None
 
+    def __post_init__(self) -> None:
+        if len({key.id for key in (self.before, self.after) if key is not None}) != 1:
+            raise ValueError("a change is of one record, which keeps its id")
+
+    @property
+    def key_id(self) -> str:
+        """Whose change it is."""
+        return next(key.id for key in (self.before, self.after) if key is not None)
+
 
 class KeyStore(Protocol):
     """Keeps records by id. Every method raises `StoreError` when the store does not answer."""

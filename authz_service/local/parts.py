@@ -37,6 +37,7 @@ class Layout:
     authz_operations_port: int = 0
     image_operations_port: int = 0
     all_metrics_port: int = 0
+    admin_port: int = 0
     workers: int = 2
     environment: Mapping[str, str]
 
@@ -99,7 +100,9 @@ def authz(layout: Layout) -> Part:
             "AUTHZ_UPSTREAM": f"{LOOPBACK}:{layout.app_port}",
             "AUTHZ_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.authz_operations_port}",
             "AUTHZ_PUBLIC_METRICS": f"{LOOPBACK}:{layout.all_metrics_port}",
+            "AUTHZ_ADMIN_LISTEN": f"{LOOPBACK}:{layout.admin_port}",
             "REDIS_URL": f"unix://{layout.valkey_socket}",
+            "AUTHZ_KEYS_URL": f"unix://{layout.valkey_socket}",
         },
     )
 

@@ -83,6 +83,9 @@ def _layout(policy_file: Path, environment: Mapping[str, str], folders: ExitStac
             image_operations_port=port(
                 "IMAGE_OPERATIONS_PORT", 9103, "the image service's metrics"
             ),
+            admin_port=port("AUTHZ_ADMIN_PORT", 9104, "the admin API")
+            if environment.get("AUTHZ_ADMIN_TOKEN")
+            else 0,
             all_metrics_port=claim(0, purpose="all metrics together", setting=""),
             environment=environment,
         )

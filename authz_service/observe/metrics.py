@@ -6,6 +6,7 @@ vocabulary, never from a request: their number is bounded.
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from math import nan
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -24,6 +25,7 @@ _SLOW_SECONDS = 0.01
 
 FALLBACK_GAUGE: Final = "authz_fallback_active"
 JWKS_KEYS_GAUGE: Final = "authz_jwks_keys"
+KEY_STORE_GAUGE: Final = "authz_key_store_up"
 
 GAUGE_RULES: Final[Mapping[str, Rule]] = {
     # The worker that is furthest behind is the one to look at.
@@ -31,6 +33,8 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
     "authz_keys_loaded": min,
     JWKS_KEYS_GAUGE: min,
     "authz_jwks_last_success_timestamp_seconds": min,
+    KEY_STORE_GAUGE: min,
+    "authz_key_store_last_read_timestamp_seconds": min,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
 
@@ -105,6 +109,7 @@ class Metrics:
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
+        self._keys = _KeySeries(self._registry)
 
     def decided(self, metadata: Mapping[str, str], seconds: float) -> None:
         """One check was answered with this metadata (`Answer.metadata`), in so many seconds.
@@ -159,8 +164,29 @@ class Metrics:
         self._policy.failed.set(1)
 
     def keys_loaded(self, count: int) -> None:
-        """So many API keys are known now."""
-        self._policy.keys.set(count)
+        """The configuration has so many API keys now."""
+        self._keys.configured = count
+        self._keys.show_loaded()
+
+    def key_store_read(self, *, keys: int, problems: int, at_ms: int) -> None:
+        """The key store was read to its end: so many keys count, so many records do not."""
+        self._keys.stored = keys
+        self._keys.show_loaded()
+        self._keys.problems.set(problems)
+        self._keys.last_read.set(at_ms / 1000)
+        self._keys.up.set(1)
+
+    def key_store_lost(self) -> None:
+        """The key store did not answer."""
+        self._keys.up.set(0)
+
+    def key_store_loaded(self) -> None:
+        """The key store was read from its beginning to its end."""
+        self._keys.loads.inc()
+
+    def uses_dropped(self, count: int) -> None:
+        """So many uses of keys could not be noted in the key store."""
+        self._keys.uses_dropped.inc(count)
 
     def token_looked_up(self, is_remembered: bool) -> None:  # noqa: FBT001 - a yes or a no
         """A token came that was verified before and is still good, or one that was not."""
@@ -251,9 +277,50 @@ class _PolicySeries:
             registry=registry,
         )
         self.info = Info("authz_policy", "The policy in effect, by digest.", registry=registry)
-        self.keys = Gauge(
+
+
+class _KeySeries:
+    """The API keys, and the store that some of them come from.
+
+    Without a key store its gauges have no number, and its counters stay at zero.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.configured = self.stored = 0
+        self._loaded = Gauge(
             "authz_keys_loaded", "API keys known; the least over workers.", registry=registry
         )
+        self.up = Gauge(
+            KEY_STORE_GAUGE,
+            "1 while the key store answers; the least over workers.",
+            registry=registry,
+        )
+        self.last_read = Gauge(
+            "authz_key_store_last_read_timestamp_seconds",
+            "When the key store was last read to its end; the least over workers.",
+            registry=registry,
+        )
+        self.problems = Gauge(
+            "authz_key_store_problems",
+            "Records of the key store that do not count; the greatest over workers.",
+            registry=registry,
+        )
+        for gauge in (self.up, self.last_read, self.problems):
+            gauge.set(nan)
+        self.loads = Counter(
+            "authz_key_store_reloads_total",
+            "Times the key store was read as a whole, the first one included.",
+            registry=registry,
+        )
+        self.uses_dropped = Counter(
+            "authz_key_store_uses_dropped_total",
+            "Uses of keys that could not be noted in the key store.",
+            registry=registry,
+        )
+
+    def show_loaded(self) -> None:
+        """All keys, wherever they come from."""
+        self._loaded.set(self.configured + self.stored)
 
 
 class _TokenSeries:

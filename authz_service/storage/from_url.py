@@ -1,11 +1,15 @@
-"""Which counter store a URL means."""
+"""Which store a URL means: of counters, or of keys."""
 
 from collections.abc import Callable
 from typing import Final
 
 from authz_service.clock import Clock
 from authz_service.errors import ConfigurationError
+from authz_service.identity.key_changes import KeyChanges, UseLog
+from authz_service.identity.key_store import KeyStore
 from authz_service.storage.base import CounterStore
+from authz_service.storage.keys.changes import RedisKeyChanges
+from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.backoff import Backoff
 from authz_service.storage.redis.connection import Connection
@@ -43,6 +47,42 @@ def store_url_problems(url: str) -> tuple[str, ...]:
     return ()
 
 
+def key_store_from_url(url: str) -> KeyStore:
+    """Build the key store at `redis://`, `rediss://` or `unix://`. Connects to nothing.
+
+    Raises:
+        ConfigurationError: every problem found, without quoting the URL: it may hold a password.
+    """
+    return RedisKeyStore(_server(url))
+
+
+def use_log_from_url(url: str) -> UseLog:
+    """Build what notes uses of keys in the key store. Connects to nothing.
+
+    Raises:
+        ConfigurationError: every problem found, without quoting the URL.
+    """
+    return RedisKeyStore(_server(url))
+
+
+def key_changes_from_url(url: str) -> KeyChanges:
+    """Build what follows the key store. Connects to nothing.
+
+    Raises:
+        ConfigurationError: every problem found, without quoting the URL.
+    """
+    return RedisKeyChanges(_server(url))
+
+
+def key_store_url_problems(url: str) -> tuple[str, ...]:
+    """Everything that is wrong with a key store's URL, without quoting it."""
+    try:
+        _server(url)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
+
+
 def _endpoint(url: str) -> Endpoint | None:
     """Where the counters live, None for this process's memory."""
     scheme, separator, rest = url.partition("://")
@@ -50,8 +90,15 @@ def _endpoint(url: str) -> Endpoint | None:
         if rest:
             raise ConfigurationError(["store URL: memory:// takes nothing after it"])
         return None
+    return _parsed(url, "memory://, redis://, rediss:// (TLS) or unix://")
+
+
+def _server(url: str) -> Endpoint:
+    return _parsed(url, "redis://, rediss:// (TLS) or unix://")
+
+
+def _parsed(url: str, known: str) -> Endpoint:
+    scheme, separator, _ = url.partition("://")
     if scheme not in ("redis", "rediss", "unix") or not separator:
-        raise ConfigurationError(
-            ["store URL: must begin with memory://, redis://, rediss:// (TLS) or unix://"]
-        )
+        raise ConfigurationError([f"store URL: must begin with {known}"])
     return parse_endpoint(url)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.charges import tier_charges
 from authz_service.core.facts import Facts
+from authz_service.core.key_digest import Pepper, digest, spell_digest
 from authz_service.core.rules import (
     Authentication,
     Overrides,
@@ -18,6 +19,7 @@ from authz_service.core.rules import (
     Tier,
     Upstream,
 )
+from authz_service.identity.key_store import StoredKey
 from authz_service.policy.compile import compile_policy
 from authz_service.policy.merge import Merged
 from authz_service.policy.parse import parse
@@ -174,4 +176,37 @@ def key_record(
         expires_at_ms=expires_at_ms,
         disabled=disabled,
         overrides=overrides,
+    )
+
+
+def stored_key(
+    key_id: str = "key-1",
+    *,
+    key: bytes | None = None,
+    pepper: Pepper | None = None,
+    name: str = "A key",
+    subject: str | None = None,
+    tier: str = "free",
+    scopes: tuple[str, ...] = (),
+    expires_at_ms: int | None = None,
+    disabled: bool = False,
+    rate: str | None = None,
+    quota: str | None = None,
+    networks: tuple[str, ...] = (),
+) -> StoredKey:
+    """What a store keeps of a key, which is `secret-of-ID` unless told otherwise."""
+    secret = f"secret-of-{key_id}".encode() if key is None else key
+    return StoredKey(
+        id=key_id,
+        digest=spell_digest(digest(secret, pepper)),
+        name=name,
+        subject=key_id if subject is None else subject,
+        tier=tier,
+        scopes=scopes,
+        expires_at_ms=expires_at_ms,
+        disabled=disabled,
+        rate=rate,
+        quota=quota,
+        networks=networks,
+        created_at_ms=1_900_000_000_000,
     )

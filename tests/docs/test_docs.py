@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from authz_service.core.api_key import ApiKeyRecord
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
@@ -49,7 +50,7 @@ def test_the_policy_guide_shows_a_key_file_that_loads(tmp_path: Path) -> None:
 
     assert len(keys) == 4
     record = keys.find(b"trial-key-of-2025")
-    assert record is not None
+    assert isinstance(record, ApiKeyRecord)
     assert record.disabled
 
 

@@ -40,8 +40,9 @@ routes, of which the first that matches decides
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
     *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),
-    *("explain", "usage"),
+    *("explain", "usage", "keys"),
 ]
+SECRETS = {"api_keys", "jwt_secret", "store_url", "keys_url", "admin_token"}
 
 
 @pytest.fixture(autouse=True)
@@ -175,9 +176,7 @@ def test_secrets_have_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
         main(["serve", "--help"])
     told = capsys.readouterr().out
     for name in Settings.model_fields:
-        assert (f"--{name.replace('_', '-')} " in told) is (
-            name not in {"api_keys", "jwt_secret", "store_url"}
-        )
+        assert (f"--{name.replace('_', '-')} " in told) is (name not in SECRETS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -196,7 +195,7 @@ def test_local_names_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     laid_out = {name for name in settings if name.endswith(("_HOST", "_LISTEN", "_SECONDS"))}
     inner = {"AUTHZ_UPSTREAM", "AUTHZ_PUBLIC_METRICS"}
-    own = {"AUTHZ_APP_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT"}
+    own = {"AUTHZ_APP_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT", "AUTHZ_ADMIN_PORT"}
     services = {"IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "CORS_ORIGINS"}
     assert told == (settings - laid_out - inner) | own | services
 

@@ -14,7 +14,9 @@ from authz_service.configuration import (
     TokenParts,
     load_configuration,
 )
+from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.identity import Identity
+from authz_service.core.key_digest import Pepper, digest
 from authz_service.core.verdict import Reason
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.jwks import read_jwks
@@ -149,8 +151,8 @@ async def test_a_changed_key_file_comes_into_force(files: Files) -> None:
         await soon(lambda: bool(files.adopted))
 
     find = files.adopted[0].credentials.keys.find
-    assert find(b"key-number-one") is None
-    assert find(b"key-number-two") is not None
+    assert find(b"key-number-one") is Reason.UNKNOWN_KEY
+    assert isinstance(find(b"key-number-two"), ApiKeyRecord)
 
 
 async def test_a_change_between_reading_and_watching_is_seen(files: Files) -> None:
@@ -257,6 +259,55 @@ def test_problems_of_both_files_are_told_together(files: Files) -> None:
     told = "\n".join(caught.value.problems)
     assert "policy.yaml:1: version" in told
     assert "keys.yaml:1: [0]" in told
+
+
+PEPPERS = ("first-pepper-" + "1" * 32, "second-pepper-" + "2" * 32)
+
+
+def with_peppers(files: Files, *peppers: str) -> Settings:
+    """Settings that name a pepper file as well."""
+    (files.folder / "peppers").write_text("".join(f"{pepper}\n" for pepper in peppers))
+    return files.settings().model_copy(update={"pepper_file": files.folder / "peppers"})
+
+
+def test_plain_keys_are_held_under_the_pepper_in_use(files: Files) -> None:
+    """The first line of the file."""
+    keys = load_configuration(with_peppers(files, *PEPPERS), {}).credentials.keys
+
+    assert digest(b"key-number-one", Pepper(PEPPERS[0].encode())) in keys
+    assert [pepper.secret.decode() for pepper in keys.peppers] == [*PEPPERS]
+
+
+def test_a_wrong_pepper_file_is_told_with_everything_else(files: Files) -> None:
+    """Policy, peppers and keys are judged in one go."""
+    settings = with_peppers(files, "canary")
+    files.write_policy(rate=0)
+    files.keys.write_text("[{name: one}]")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(settings, {})
+
+    assert len(caught.value.problems) == 3
+    assert any("peppers:1: must be 32" in problem for problem in caught.value.problems)
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_new_pepper_comes_into_force(files: Files) -> None:
+    """Rotation: the file is followed like the others."""
+    settings = with_peppers(files, PEPPERS[0])
+    watch = ConfigurationWatch(
+        settings=settings,
+        environment={},
+        current=load_configuration(settings, {}),
+        adopt=files._adopt,
+    )
+    async with running(watch):
+        with_peppers(files, *reversed(PEPPERS))
+        await soon(lambda: bool(files.adopted))
+
+    keys = files.adopted[0].credentials.keys
+    assert digest(b"key-number-one", Pepper(PEPPERS[1].encode())) in keys
+    assert isinstance(keys.find(b"key-number-one"), ApiKeyRecord)
 
 
 ONE, TWO = signer("ES256", "one"), signer("ES256", "two")

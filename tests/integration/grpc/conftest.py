@@ -10,8 +10,9 @@ import pytest
 
 from authz_service.core.rules import Policy
 from authz_service.engine import Engine
-from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
+from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
+from authz_service.identity.key_index import KeyIndex
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
 from authz_service.storage.bad_credentials import BadCredentials

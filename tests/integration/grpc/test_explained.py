@@ -10,8 +10,8 @@ from authz_service.core.respond import Pass, Refuse
 from authz_service.core.rules import Policy
 from authz_service.explain.explanation import Explainer, Explanation
 from authz_service.explain.request import client_request
-from authz_service.identity.api_keys import KeyIndex
 from authz_service.identity.credentials import Credentials
+from authz_service.identity.key_index import KeyIndex
 from authz_service.testing.builders import PlantedSecrets, read_policy
 from authz_service.wire.captured_check import read_captured_check
 

@@ -2,30 +2,43 @@
 
 import hashlib
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
-from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.api_key import ApiKeyRecord, make_key
+from authz_service.core.key_digest import Pepper, digest, spell_digest
+from authz_service.core.rules import Overrides, Period, Rate
+from authz_service.core.verdict import Reason
 from authz_service.errors import ConfigurationError
-from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
+from authz_service.identity.api_keys import Source, load_api_keys
+from authz_service.identity.key_index import KeyIndex
 from authz_service.testing.builders import PlantedSecrets
 
 TIERS = ("free", "pro")
 KEY = "sk-0123456789"
 SHA256 = hashlib.sha256(KEY.encode()).hexdigest()
 ENTRY: dict[str, Any] = {"key": KEY, "name": "A key", "tier": "free"}
+PEPPER, OLD_PEPPER = Pepper(b"a-pepper-" + b"1" * 32), Pepper(b"a-pepper-" + b"2" * 32)
+PEPPERS = (PEPPER, OLD_PEPPER)
 
 
-def loaded(*entries: object) -> KeyIndex:
+def hmac_of(key: str, pepper: Pepper) -> str:
+    """The value of `key_hmac` for a key."""
+    return spell_digest(digest(key.encode(), pepper)).removeprefix("hmac-sha256:")
+
+
+def loaded(*entries: object, peppers: tuple[Pepper, ...] = ()) -> KeyIndex:
     """The keys of these entries."""
-    return load_api_keys([Source("API_KEYS", json.dumps(entries))], tiers=TIERS)
+    sources = [Source("API_KEYS", json.dumps(entries))]
+    return load_api_keys(sources, tiers=TIERS, peppers=peppers)
 
 
-def refused(*entries: object) -> tuple[str, ...]:
+def refused(*entries: object, peppers: tuple[Pepper, ...] = ()) -> tuple[str, ...]:
     """The problems of these entries."""
     with pytest.raises(ConfigurationError) as caught:
-        loaded(*entries)
+        loaded(*entries, peppers=peppers)
     return caught.value.problems
 
 
@@ -43,9 +56,9 @@ def test_no_text_means_no_keys() -> None:
 def test_a_key_is_found_by_itself_alone() -> None:
     """The exact key finds its record; anything else finds nothing."""
     keys = loaded(ENTRY)
-    assert keys.find(KEY.encode()) is not None
+    assert isinstance(keys.find(KEY.encode()), ApiKeyRecord)
     for other in (b"", b"sk-012345678", b"SK-0123456789", SHA256.encode(), b" sk-0123456789"):
-        assert keys.find(other) is None
+        assert keys.find(other) is Reason.UNKNOWN_KEY
 
 
 def test_what_an_entry_leaves_out_has_defaults() -> None:
@@ -63,6 +76,10 @@ def test_everything_an_entry_can_say() -> None:
         "scopes": ["read", "write"],
         "expires_at": "2030-01-01T01:00:00.5+01:00",
         "disabled": True,
+        "rate": "5 per 10s",
+        "quota": "2000/week",
+        "networks": ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"],
+        "created_at": "2026-01-01T00:00:00Z",
     }
     assert loaded(entry).find(KEY.encode()) == ApiKeyRecord(
         id="key-1",
@@ -71,13 +88,95 @@ def test_everything_an_entry_can_say() -> None:
         scopes=("read", "write"),
         expires_at_ms=1_893_456_000_500,
         disabled=True,
+        overrides=Overrides(
+            rate=Rate(name="per-10s", limit=5, window_ms=10_000), quota=(2000, Period.WEEK)
+        ),
+        networks=(
+            ip_network("203.0.113.0/24"),
+            ip_network("2001:db8::/32"),
+            ip_network("198.51.100.7/32"),
+        ),
     )
+
+
+def test_one_limit_of_its_own_leaves_the_other_to_the_tier() -> None:
+    """A key with a rate alone keeps the quota of its tier."""
+    record = loaded(ENTRY | {"rate": "1000/hour"}).find(KEY.encode())
+    assert isinstance(record, ApiKeyRecord)
+    assert record.overrides == Overrides(
+        rate=Rate(name="per-hour", limit=1000, window_ms=3_600_000), quota=None
+    )
+
+
+def test_a_plain_key_is_found_by_its_hmac_while_there_is_a_pepper() -> None:
+    """Its SHA-256 is not in memory then; its id stays what it was."""
+    keys = loaded(ENTRY, peppers=PEPPERS)
+    assert digest(KEY.encode(), PEPPER) in keys
+    assert digest(KEY.encode()) not in keys
+    assert keys.find(KEY.encode()) == loaded(ENTRY).find(KEY.encode())
+
+
+@pytest.mark.parametrize("pepper", PEPPERS)
+def test_an_hmac_stands_for_a_key_while_its_pepper_is_known(pepper: Pepper) -> None:
+    """Under the pepper in use and under older ones; its id is the beginning of the HMAC."""
+    value = hmac_of(KEY, pepper)
+    keys = loaded(without("key") | {"key_hmac": value}, peppers=PEPPERS)
+    record = keys.find(KEY.encode())
+    assert isinstance(record, ApiKeyRecord)
+    assert record.id == value.partition(":")[2][:12]
+
+
+def test_an_unknown_pepper_is_named() -> None:
+    """Its id tells which line is missing from the file."""
+    entry = without("key") | {"key_hmac": hmac_of(KEY, OLD_PEPPER)}
+    (problem,) = refused(entry, peppers=(PEPPER,))
+    assert problem == (
+        f"API_KEYS[0].key_hmac: names the pepper {OLD_PEPPER.id},"
+        " which AUTHZ_PEPPER_FILE does not hold"
+    )
+
+
+def test_while_the_pepper_file_is_wrong_peppers_go_unchecked() -> None:
+    """One mistake is told once."""
+    text = json.dumps([without("key") | {"key_hmac": hmac_of(KEY, OLD_PEPPER)}])
+    assert len(load_api_keys([Source("API_KEYS", text)], tiers=TIERS, peppers=None)) == 1
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        ENTRY,
+        without("key") | {"key_sha256": SHA256},
+        without("key") | {"key_hmac": hmac_of(KEY, PEPPER)},
+        without("key") | {"key_hmac": hmac_of(KEY, OLD_PEPPER)},
+    ],
+)
+def test_one_key_in_two_forms_is_a_load_error(twin: dict[str, Any]) -> None:
+    """Between sources too, in either order: two records of one key would contradict each other."""
+    for first, second in ((ENTRY, twin), (twin, ENTRY)):
+        sources = [
+            Source("API_KEYS", json.dumps([first | {"id": "one"}])),
+            Source("keys.yaml", json.dumps([second | {"id": "two"}]), is_yaml=True),
+        ]
+        with pytest.raises(ConfigurationError) as caught:
+            load_api_keys(sources, tiers=TIERS, peppers=PEPPERS)
+        assert caught.value.problems == ("keys.yaml:1: [0]: the same key as API_KEYS[0]",)
+
+
+def test_a_key_of_our_own_form_is_checked_to_the_last_character() -> None:
+    """Such a key would never be found: it is refused before any look-up."""
+    key = make_key("live", random_bytes=lambda count: bytes(range(count)))
+    assert len(loaded(ENTRY | {"key": key})) == 1
+    for wrong in (key[:-1], key + "0", key.swapcase().replace("SK_LIVE", "sk_live"), "sk_12345678"):
+        assert refused(ENTRY | {"key": wrong}) == (
+            "API_KEYS[0].key: begins with sk_ and is no sk_ENVIRONMENT_RANDOM_CHECKSUM: mistyped?",
+        )
 
 
 def test_the_subject_is_the_id_unless_it_is_said() -> None:
     """A key with an id and no subject is counted by its id."""
     record = loaded(ENTRY | {"id": "key-1"}).find(KEY.encode())
-    assert record is not None
+    assert isinstance(record, ApiKeyRecord)
     assert record.subject == "key-1"
 
 
@@ -177,8 +276,12 @@ def test_anything_but_a_list_is_refused(text: str) -> None:
 BAD_KEY = "must be 8 to 256 printable ASCII characters without space or comma"
 BAD_NAME = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ / -"
 NO_TIER = "is no tier of the policy; known are free, pro"
-FIELDS = "key, key_sha256, name, tier, id, subject, scopes, expires_at, disabled"
-ONE_SECRET = "API_KEYS[0]: needs exactly one of key and key_sha256"
+FIELDS = (
+    "key, key_sha256, key_hmac, name, tier, id, subject, scopes, expires_at, disabled, rate, quota,"
+    " networks, created_at"
+)
+ONE_SECRET = "API_KEYS[0]: needs exactly one of key, key_sha256 and key_hmac"
+NO_NETWORK = "is no network; write 203.0.113.0/24, with nothing set behind the prefix"
 
 
 @pytest.mark.parametrize(
@@ -203,6 +306,36 @@ ONE_SECRET = "API_KEYS[0]: needs exactly one of key and key_sha256"
         (
             without("key") | {"key_sha256": SHA256[:-1]},
             "API_KEYS[0].key_sha256: must be 64 lower-case hex digits",
+        ),
+        (ENTRY | {"key_hmac": hmac_of(KEY, PEPPER)}, ONE_SECRET),
+        (
+            without("key") | {"key_hmac": SHA256},
+            "API_KEYS[0].key_hmac: must be PEPPER_ID:HEX, 8 and 64 lower-case hex digits",
+        ),
+        (
+            ENTRY | {"rate": "10/fortnight"},
+            "API_KEYS[0].rate: is no rate; write 10/minute or 5 per 10s",
+        ),
+        (
+            ENTRY | {"rate": "1001/minute"},
+            "API_KEYS[0].rate: must admit 1 to 1,000 in its window; use a quota for more",
+        ),
+        (ENTRY | {"rate": 10}, "API_KEYS[0].rate: should be a valid string"),
+        (
+            ENTRY | {"quota": "10/hour"},
+            "API_KEYS[0].quota: is no quota; write 500/day, 500/week or 500/month",
+        ),
+        (
+            ENTRY | {"networks": ["10.0.0.0/8", "203.0.113.7/24"]},
+            f"API_KEYS[0].networks[1]: {NO_NETWORK}",
+        ),
+        (ENTRY | {"networks": [""]}, f"API_KEYS[0].networks[0]: {NO_NETWORK}"),
+        (ENTRY | {"networks": ["fe80::1%eth0"]}, f"API_KEYS[0].networks[0]: {NO_NETWORK}"),
+        (ENTRY | {"networks": ["::ffff:10.0.0.0/104"]}, f"API_KEYS[0].networks[0]: {NO_NETWORK}"),
+        (ENTRY | {"networks": "10.0.0.0/8"}, "API_KEYS[0].networks: should be a valid array"),
+        (
+            ENTRY | {"created_at": "2030-01-01T00:00:00"},
+            "API_KEYS[0].created_at: should have timezone info",
         ),
         (ENTRY | {"tier": ""}, f"API_KEYS[0].tier: {BAD_NAME}"),
         (
@@ -279,7 +412,11 @@ def test_without_a_policy_tiers_go_unchecked() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["key", "key_sha256", "name", "tier", "id", "subject", "expires_at", "scopes"]
+    "field",
+    [
+        *("key", "key_sha256", "key_hmac", "name", "tier", "id", "subject", "expires_at"),
+        *("scopes", "rate", "quota", "networks", "created_at"),
+    ],
 )
 @pytest.mark.parametrize("spoil", ["{} {}", "{}\ud800", "{},", "[{}]"])
 def test_no_problem_repeats_what_was_written(
@@ -295,7 +432,10 @@ def test_no_problem_repeats_what_was_written(
     assert planted_secrets.found_in(told) == []
 
 
-@pytest.mark.parametrize("field", ["tier", "expires_at", "key_sha256", "disabled", "scopes"])
+@pytest.mark.parametrize(
+    "field",
+    ["tier", "expires_at", "key_sha256", "key_hmac", "disabled", "scopes", "rate", "networks"],
+)
 def test_a_key_in_the_wrong_field_is_not_repeated(
     field: str, planted_secrets: PlantedSecrets
 ) -> None:

@@ -1,0 +1,1 @@
+"""API keys in Redis or Valkey: their records, and every change of them."""
