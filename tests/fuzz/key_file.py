@@ -18,6 +18,7 @@ SEEDS = (
     b'[{"name": "shop", "tier": "free", "key": "%s"}]' % _SECRET.encode(),
     b"- {name: shop, tier: free, %s: 1}\n" % _SECRET.encode(),
     b"- {name: shop, tier: free, key: %s with space}\n" % _SECRET.encode(),
+    b"- {name: shop, tier: free, key: !!int %s}\n" % _SECRET.encode(),
 )
 
 
