@@ -4,7 +4,8 @@ Run it with `python -m tests.fuzz.key_file FOLDER`.
 """
 
 from authz_service.errors import ConfigurationError
-from authz_service.identity.api_keys import KeyIndex, Source, load_api_keys
+from authz_service.identity.api_keys import Source, load_api_keys
+from authz_service.identity.key_index import KeyIndex
 from tests.fuzz.guided import fuzz
 
 _SECRET = "canary-of-a-key-file"
