@@ -74,7 +74,7 @@ class Signer:
         """The signature over these bytes."""
         return algorithms()[self.algorithm].sign(signed, self.key)
 
-    def token(self, said: Mapping[str, object] | None = None, **header: object) -> bytes:
+    def token(self, said: Mapping[str, object] | None = None, /, **header: object) -> bytes:
         """A token with these claims. A header member that is None is left out."""
         members = {"alg": self.algorithm, "typ": "JWT", "kid": self.key_id, **header}
         kept = {name: value for name, value in members.items() if value is not None}

@@ -72,6 +72,21 @@ def test_a_wrong_policy_is_told_line_by_line(capsys: pytest.CaptureFixture[str])
     assert lines[0] == f"error: {BROKEN}:2: version: 2 must be 1"
 
 
+def test_a_policy_whose_keys_cannot_be_read_is_wrong(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """check-policy reads the key files of providers too, beside the policy."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        Path(POLICY).read_text()
+        + "jwt: [{name: login, issuer: a, audiences: [a], algorithms: [RS256], pem_file: gone}]\n"
+    )
+    assert main(["check-policy", str(policy)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: jwt provider login: {tmp_path}/gone: cannot be read: No such file or directory\n"
+    )
+
+
 def test_a_missing_policy_is_a_wrong_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not there is told by its name, and exits with 2."""
     assert main(["check-policy", "/nowhere/policy.yaml"]) == 2

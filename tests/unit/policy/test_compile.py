@@ -5,6 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from authz_service.core.provider import (
+    JwksFile,
+    JwksUrl,
+    PemFile,
+    Provider,
+    SecretFile,
+    SecretVariable,
+)
 from authz_service.core.rules import (
     Authentication,
     Charge,
@@ -16,7 +24,7 @@ from authz_service.core.rules import (
 )
 from authz_service.errors import ConfigurationError
 from authz_service.policy.schema import PolicyFile
-from authz_service.policy.sources import load_policy
+from authz_service.policy.sources import load_policy, policy_files
 from authz_service.testing.builders import read_policy
 
 VALID = Path(__file__).parents[2] / "fixtures" / "policies" / "valid"
@@ -55,6 +63,72 @@ def test_tiers_get_rates_and_quotas_named_after_their_window() -> None:
         name="per-month", limit=20_000, period=Period.MONTH, zone="Europe/Berlin"
     )
     assert tiers["partner"].rate == Rate(name="per-24h", limit=10, window_ms=86_400_000)
+
+
+def test_a_provider_is_what_its_part_says() -> None:
+    """Every key of a provider has its effect; types are compared in one form."""
+    login = load_policy(VALID / "providers.yaml", {}).providers[0]
+    assert login == Provider(
+        name="login",
+        issuer="https://login.example.com/",
+        audiences=frozenset({"things", "https://things.example.com"}),
+        algorithms=frozenset({"RS256", "ES256"}),
+        keys=JwksUrl(
+            url="https://login.example.com:8443/jwks.json?v=1",
+            ca_file="ca.pem",
+            refresh_ms=600_000,
+            max_age_ms=7 * 86_400_000,
+            cooldown_ms=60_000,
+        ),
+        default_tier="pro",
+        tiers=frozenset({"free", "pro", "partner"}),
+        types=frozenset({"at+jwt"}),
+        subject_claim="uid",
+        tier_claim="https://things.example.com/plan",
+        scope_claim="scp",
+        max_lifetime_ms=3_600_000,
+        leeway_ms=0,
+    )
+
+
+def test_a_provider_has_one_source_of_keys() -> None:
+    """The one that its part names."""
+    _, *others = load_policy(VALID / "providers.yaml", {}).providers
+    assert [provider.keys for provider in others] == [
+        SecretVariable("LOGIN_SECRET"),
+        SecretFile("secret"),
+        PemFile("keys/login.pem"),
+        JwksFile("keys/login.json"),
+        JwksUrl(url="https://[::1]"),
+    ]
+
+
+def test_a_provider_grants_little_unless_told() -> None:
+    """The default tier alone, tokens of a day, half a minute between clocks, plain types."""
+    pem = load_policy(VALID / "providers.yaml", {}).providers[3]
+    assert (pem.default_tier, pem.tiers) == ("free", frozenset({"free"}))
+    assert (pem.max_lifetime_ms, pem.leeway_ms) == (86_400_000, 30_000)
+    assert pem.types == frozenset({"jwt", "at+jwt"})
+    assert (pem.subject_claim, pem.tier_claim, pem.scope_claim) == ("sub", "tier", "scope")
+
+
+def test_keys_are_fetched_every_five_minutes_unless_told() -> None:
+    """And used for a day; keys that are missing are looked for twice a minute at most."""
+    keys = load_policy(VALID / "providers.yaml", {}).providers[5].keys
+    assert isinstance(keys, JwksUrl)
+    assert (keys.refresh_ms, keys.max_age_ms, keys.cooldown_ms) == (300_000, 86_400_000, 30_000)
+
+
+def test_the_files_of_providers_are_files_of_the_policy() -> None:
+    """Whoever follows the policy follows them too."""
+    files = policy_files(VALID / "providers.yaml", {})
+    assert [str(file.relative_to(VALID)) for file in files] == [
+        "providers.yaml",
+        "ca.pem",
+        "secret",
+        "keys/login.pem",
+        "keys/login.json",
+    ]
 
 
 def test_a_route_keeps_its_own_words_over_the_defaults() -> None:
