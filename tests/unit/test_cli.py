@@ -78,7 +78,7 @@ def test_a_policy_whose_keys_cannot_be_read_is_wrong(
     """check-policy reads the key files of providers too, beside the policy."""
     policy = tmp_path / "policy.yaml"
     policy.write_text(
-        Path(POLICY).read_text()
+        re.sub(r"^include:.*$", "", Path(POLICY).read_text(), flags=re.MULTILINE)
         + "jwt: [{name: login, issuer: a, audiences: [a], algorithms: [RS256], pem_file: gone}]\n"
     )
     assert main(["check-policy", str(policy)]) == 2

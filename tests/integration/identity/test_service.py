@@ -25,6 +25,7 @@ ONE, TWO, SIMPLE = signer("ES256", "one"), signer("ES256", "two"), signer("HS256
 KEY = "key-beside-the-tokens"
 POLICY = """
 version: 1
+bad_credentials: 900/minute
 tiers:
   free: {{rate: 1000/minute, max_upload: 1MB}}
 upstream: {{address: "127.0.0.1:8080"}}
