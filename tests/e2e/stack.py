@@ -190,7 +190,7 @@ def running(policy: Mapping[str, Any] | None = None, /, **environment: str) -> I
     with tempfile.TemporaryDirectory(prefix="e2e-") as folder:
         file = Path(folder) / "policy.yaml"
         content = default_policy_with_extra_tiers() if policy is None else policy
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        file.write_text(json.dumps(content), encoding="utf-8")  # YAML, and no aliases
         made = {"AUTHZ_POLICY_FILE": str(file), "API_KEYS": api_keys()}
         stack = start(Path(folder), made | environment)
         try:
