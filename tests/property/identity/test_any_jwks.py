@@ -13,7 +13,7 @@ SIGNERS = [signer("RS256", "one"), signer("ES256", "two"), signer("EdDSA", "thre
 VALUES = (
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**63)
+    | st.integers(-(2**63) + 1, 2**63 - 1)
     | st.text(max_size=50)
     | st.text(alphabet="AQgw-_", max_size=400)
     | st.lists(st.sampled_from(["verify", "sign", 1]), max_size=2)
