@@ -58,7 +58,8 @@ def audit_entry(action: str, change: KeyChange, outcome: Outcome) -> AuditEntry:
     changed: tuple[str, ...] = ()
     if before is not None and after is not None:
         names = (field.name for field in fields(record))
-        changed = tuple(name for name in names if getattr(before, name) != getattr(after, name))
+        differing = [name for name in names if getattr(before, name) != getattr(after, name)]
+        changed = tuple(name.removesuffix("_ms") for name in differing)
     return AuditEntry(
         action=action,
         key_id=record.id,

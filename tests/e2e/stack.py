@@ -26,7 +26,12 @@ DEFAULT_POLICY = ROOT / "image_service" / "policy.yaml"
 TIERS = ("free", "pro", "enterprise", "brief", "scarce")
 KEYS_PER_TIER = 60
 START_TIMEOUT_S = 60
-INNER_PORTS = ("AUTHZ_SCRAPE_PORT", "AUTHZ_OPERATIONS_PORT", "IMAGE_OPERATIONS_PORT")
+INNER_PORTS = (
+    "AUTHZ_SCRAPE_PORT",
+    "AUTHZ_OPERATIONS_PORT",
+    "IMAGE_OPERATIONS_PORT",
+    "AUTHZ_ADMIN_PORT",
+)
 
 # A tier whose window passes while a test waits, and one whose day is short of requests.
 EXTRA_TIERS = {
@@ -84,6 +89,11 @@ class Stack:
     def image_operations(self) -> Client:
         """A client of the image service's own port."""
         return Client(self.ports["IMAGE_OPERATIONS_PORT"])
+
+    @property
+    def admin(self) -> Client:
+        """A client of the admin API, where a token is set."""
+        return Client(self.ports["AUTHZ_ADMIN_PORT"])
 
     def fresh_key(self, tier: str = "pro") -> str:
         """A key that no other test has used."""

@@ -18,8 +18,14 @@ PLANTED = "canary-9c1d7f3e"
 def stack() -> Iterator[Stack]:
     """A stack whose configuration holds planted secrets, spoken to with every one of them."""
     keys = [*json.loads(api_keys()), {"key": f"{PLANTED}-key", "name": "planted", "tier": "pro"}]
-    with running(API_KEYS=json.dumps(keys), JWT_SECRET=f"{PLANTED}-jwt" * 4, DEBUG="true") as it:
+    with running(
+        API_KEYS=json.dumps(keys),
+        JWT_SECRET=f"{PLANTED}-jwt" * 4,
+        AUTHZ_ADMIN_TOKEN=f"{PLANTED}-admin" * 2,
+        DEBUG="true",
+    ) as it:
         speak(it.client)
+        administer(it.admin)
         yield it
 
 
@@ -37,6 +43,22 @@ def speak(client: Client) -> None:
         client.get(LIMITS, headers)
     for query in (f"api_key={PLANTED}", f"token={PLANTED}", PLANTED):
         client.get(f"{LIMITS}?{query}", [("X-API-Key", f"{PLANTED}-key")])
+
+
+def administer(client: Client) -> None:
+    """Use the admin token, rightly and wrongly, and put secrets where none belong."""
+    token = ("Authorization", f"Bearer {PLANTED}-admin{PLANTED}-admin")
+    json_ = ("Content-Type", "application/json")
+    body = json.dumps({"name": "n", "tier": f"{PLANTED}-tier", PLANTED: 1}).encode()
+    assert client.get("/v1/keys", [token]).status == 200
+    assert client.get("/v1/keys", [("Authorization", f"Bearer {PLANTED}-wrong")]).status == 401
+    for answer in (
+        client.get(f"/v1/keys/{PLANTED}", [token]),
+        client.send("POST", "/v1/keys", [token, json_], body),
+        client.send("POST", f"/v1/keys/{PLANTED}/disable", [token]),
+    ):
+        assert answer.status in {404, 422}
+        assert PLANTED.encode() not in answer.body
 
 
 def test_no_line_shows_a_secret(stack: Stack) -> None:

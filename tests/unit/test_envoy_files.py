@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from authz_service.envoy_files import envoy_settings
+from authz_service.envoy_files import envoy_settings, write_envoy_files
 from authz_service.settings import Settings, load_settings
+from tests.unit.envoyconf.builders import default_policy
 
 
 def settings(tmp_path: Path, **variables: str) -> Settings:
@@ -40,3 +41,13 @@ def test_destinations_are_told_without_brackets(tmp_path: Path) -> None:
     )
     assert (envoy.upstream_host, envoy.upstream_port) == ("::1", 8080)
     assert envoy.metrics_address == ("::1", 9)
+
+
+def test_envoy_knows_nothing_of_the_admin_api(tmp_path: Path) -> None:
+    """No file of its names the port, the token or the key store: no door leads there."""
+    secrets = {"AUTHZ_ADMIN_TOKEN": "canary-" * 6, "AUTHZ_KEYS_URL": "redis://canary-store:61235"}
+    given = settings(tmp_path, AUTHZ_ADMIN_LISTEN="127.0.0.1:61234", **secrets)
+    written = write_envoy_files(default_policy(), given, folder=tmp_path / "envoy")
+    text = "".join(file.read_text() for file in written)
+    assert "authz-0.sock" in text
+    assert [it for it in ("61234", "61235", "canary", "admin-api") if it in text] == []

@@ -330,3 +330,26 @@ def test_what_is_no_project_id_is_a_problem(policy_file: str, project: str) -> N
     assert problems({"AUTHZ_POLICY_FILE": policy_file, "GOOGLE_CLOUD_PROJECT": project}) == (
         f"GOOGLE_CLOUD_PROJECT: {project!r} is no project id, as my-project-1 is",
     )
+
+
+TOKEN = "canary-" + "t" * 25
+
+
+@pytest.mark.parametrize(
+    "token", ["canary", TOKEN[:-1], f"{TOKEN} x", f"{TOKEN},", f"{TOKEN}ü", TOKEN * 20]
+)
+def test_an_admin_token_is_long_enough(policy_file: str, token: str) -> None:
+    """And fit for a header; a wrong one is told without itself."""
+    (told,) = problems({"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_ADMIN_TOKEN": token})
+    assert told == "AUTHZ_ADMIN_TOKEN: must be 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -"
+
+
+def test_the_admin_api_needs_keys_to_manage(policy_file: str) -> None:
+    """A token alone stops the start; with a key store there is an API, on this machine alone."""
+    given = {"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_ADMIN_TOKEN": TOKEN}
+    assert problems(given) == ("AUTHZ_KEYS_URL: is required for the admin API (AUTHZ_ADMIN_TOKEN)",)
+    settings = load_settings({**given, "AUTHZ_KEYS_URL": "redis://store"})
+    assert settings.has_admin_api
+    assert settings.admin_listen == HostAndPort("127.0.0.1", 9104)
+    assert TOKEN not in repr(settings) + str(settings)
+    assert not load_settings({"AUTHZ_POLICY_FILE": policy_file}).has_admin_api

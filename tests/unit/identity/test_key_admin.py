@@ -220,7 +220,7 @@ async def test_a_reroll_makes_a_second_key_of_the_same_subject() -> None:
     assert it.store.records == {"key_1": issued.key, "key_a": issued.replaced}
     assert it.written == [
         ("rerolled", "key_1", (), "done"),
-        ("rerolled", "key_a", ("expires_at_ms",), "done"),
+        ("rerolled", "key_a", ("expires_at",), "done"),
     ]
 
 

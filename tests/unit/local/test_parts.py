@@ -53,3 +53,17 @@ def test_the_sidecar_is_told_everything_but_where_it_is() -> None:
     assert (told["JWT_SECRET"], told["API_KEYS"]) == ("s", "[]")
     assert told["REDIS_URL"] == "unix:///run/stack/valkey.sock"
     assert (told["AUTHZ_GRPC_LISTEN"], told["AUTHZ_WORKERS"]) == ("", "2")
+
+
+def test_the_admin_api_is_there_for_whoever_sets_its_token() -> None:
+    """On a port of the stack, with the stack's own store of keys."""
+    told = parts.authz(
+        layout(
+            AUTHZ_ADMIN_TOKEN="t",
+            AUTHZ_ADMIN_LISTEN="0.0.0.0:1",
+            AUTHZ_KEYS_URL="redis://store",
+        )
+    ).environment
+    assert told["AUTHZ_ADMIN_TOKEN"] == "t"
+    assert told["AUTHZ_ADMIN_LISTEN"] == "127.0.0.1:0"
+    assert told["AUTHZ_KEYS_URL"] == "unix:///run/stack/valkey.sock"
