@@ -9,6 +9,7 @@ from authz_service.identity.key_changes import KeyChanges, UseLog
 from authz_service.identity.key_store import KeyStore
 from authz_service.storage.base import CounterStore
 from authz_service.storage.keys.changes import RedisKeyChanges
+from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.backoff import Backoff
@@ -53,7 +54,7 @@ def key_store_from_url(url: str) -> KeyStore:
     Raises:
         ConfigurationError: every problem found, without quoting the URL: it may hold a password.
     """
-    return RedisKeyStore(_server(url))
+    return RedisKeyStore(KeyServer(_server(url)))
 
 
 def use_log_from_url(url: str) -> UseLog:
@@ -62,7 +63,7 @@ def use_log_from_url(url: str) -> UseLog:
     Raises:
         ConfigurationError: every problem found, without quoting the URL.
     """
-    return RedisKeyStore(_server(url))
+    return RedisKeyStore(KeyServer(_server(url)))
 
 
 def key_changes_from_url(url: str) -> KeyChanges:
@@ -71,7 +72,7 @@ def key_changes_from_url(url: str) -> KeyChanges:
     Raises:
         ConfigurationError: every problem found, without quoting the URL.
     """
-    return RedisKeyChanges(_server(url))
+    return RedisKeyChanges(KeyServer(_server(url)))
 
 
 def key_store_url_problems(url: str) -> tuple[str, ...]:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from authz_service.identity.key_changes import Mark, News, Page, Version
-from authz_service.storage.keys.client import DEFAULT_TIMEOUT_S, client, own_errors
+from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.names import CHANGES, GENERATION, RECORDS
 from authz_service.storage.keys.store import split
-from authz_service.storage.redis.endpoint import Endpoint
 
 _BEGINNING: Final = b"0-0"
 _WAIT_MS: Final = 400
@@ -24,22 +23,21 @@ class RedisKeyChanges:
     what the page says, unless the page is ahead.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self._endpoint = endpoint
-        self._client = client(endpoint, timeout_s=timeout_s)
+    def __init__(self, server: KeyServer) -> None:
+        self._server = server
 
     async def mark(self) -> Mark:
         """The latest change."""
-        with own_errors(self._endpoint):
-            async with self._client.pipeline(transaction=True) as pipe:
+        async with self._server.asked() as client:
+            async with client.pipeline(transaction=True) as pipe:
                 pipe.get(GENERATION).xrevrange(CHANGES, count=1)
                 generation, latest = await pipe.execute()
             return Mark(int(generation or 0), latest[0][0] if latest else _BEGINNING)
 
     async def page(self, cursor: int, after: Mark) -> Page:
         """The page at a cursor; the first one is at 0. A record may come more than once."""
-        with own_errors(self._endpoint):
-            async with self._client.pipeline(transaction=False) as pipe:
+        async with self._server.asked() as client:
+            async with client.pipeline(transaction=False) as pipe:
                 pipe.hscan(RECORDS, cursor, count=_AT_ONCE)
                 pipe.xread({CHANGES: after.entry}, count=_AT_ONCE)
                 (next_cursor, records), streams = await pipe.execute()
@@ -48,23 +46,21 @@ class RedisKeyChanges:
 
     async def wait(self, after: Mark) -> News:
         """What changes next. Nothing, if nothing does for 0.4 s."""
-        with own_errors(self._endpoint):
-            streams = await self._client.xread(
-                {CHANGES: after.entry}, count=_AT_ONCE, block=_WAIT_MS
-            )
+        async with self._server.asked() as client:
+            streams = await client.xread({CHANGES: after.entry}, count=_AT_ONCE, block=_WAIT_MS)
             return _news(streams, after)
 
     async def check(self, after: Mark) -> tuple[int, News]:
         """The generation of the store, and what it tells of the way there, at one moment."""
-        with own_errors(self._endpoint):
-            async with self._client.pipeline(transaction=True) as pipe:
+        async with self._server.asked() as client:
+            async with client.pipeline(transaction=True) as pipe:
                 pipe.get(GENERATION).xread({CHANGES: after.entry}, count=_AT_ONCE)
                 generation, streams = await pipe.execute()
             return int(generation or 0), _news(streams, after)
 
     async def close(self) -> None:
         """Let go of every connection."""
-        await self._client.aclose(close_connection_pool=True)
+        await self._server.close()
 
 
 def _news(streams: Sequence[tuple[bytes, _Entries]], after: Mark) -> News:

@@ -1,8 +1,9 @@
 """How a key store's server is reached, and what becomes of its errors."""
 
+import asyncio
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import ConnectionPool, Redis
@@ -29,12 +30,40 @@ class _TlsConnection(Connection):
         return {**super()._connection_arguments(), "ssl": self._context}
 
 
-def client(endpoint: Endpoint, *, timeout_s: float) -> Any:  # noqa: ANN401 - see below
-    """A client that connects when it is first used, says nothing of itself and tries nothing twice.
+class KeyServer:
+    """One server, connected to when it is first asked. Nothing is tried twice.
 
-    `timeout_s` bounds every wait for the server. What redis-py declares a reply to be covers every
-    protocol and decoding it knows; here it is always RESP2 and bytes.
+    `timeout_s` bounds every question, the way to the server included.
     """
+
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        # What redis-py declares replies to be covers all the protocols and decodings it knows;
+        # here they are always RESP2 and bytes.
+        self.client: Any = Redis.from_pool(_pool(endpoint))
+
+    @asynccontextmanager
+    async def asked(self) -> AsyncIterator[Any]:
+        """The client, for one question. What goes wrong with it becomes `StoreError`.
+
+        The error holds nothing that the server said: a reply may quote what was sent, and that may
+        be a password.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield self.client
+        except (RedisError, OSError, UnicodeError) as error:
+            raise StoreError(f"the key store at {self._endpoint} {_told(error)}") from None
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise StoreError(f"the key store at {self._endpoint} answered nonsense") from None
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self.client.aclose(close_connection_pool=True)
+
+
+def _pool(endpoint: Endpoint) -> ConnectionPool:
     kind: type[Any]
     place: dict[str, Any]
     if endpoint.path:
@@ -44,7 +73,7 @@ def client(endpoint: Endpoint, *, timeout_s: float) -> Any:  # noqa: ANN401 - se
     else:
         kind = _TlsConnection
         place = {"host": endpoint.host, "port": endpoint.port, "context": endpoint.tls}
-    pool = ConnectionPool(
+    return ConnectionPool(
         connection_class=kind,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **place,
@@ -53,31 +82,18 @@ def client(endpoint: Endpoint, *, timeout_s: float) -> Any:  # noqa: ANN401 - se
         password=endpoint.password or None,
         protocol=2,
         driver_info=None,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
+        # redis-py keeps time with `asyncio.wait_for`, which on Python 3.11 may lose a cancellation
+        # (python/cpython#86296); `KeyServer.asked` does it instead.
+        socket_timeout=None,
+        socket_connect_timeout=None,
     )
-    return Redis.from_pool(pool)
 
 
-@contextmanager
-def own_errors(endpoint: Endpoint) -> Iterator[None]:
-    """Turn what redis-py raises into `StoreError`, without a word of what the server says.
-
-    An error reply may quote what was sent, and that may be a password.
-    """
-    try:
-        yield
-    except (ResponseError, AuthenticationError) as error:
-        raise StoreError(f"the key store at {endpoint} refused: {_code(error)}") from None
-    except (RedisError, OSError, TimeoutError, UnicodeError) as error:
-        reason = type(error).__name__
-        raise StoreError(f"the key store at {endpoint} does not answer: {reason}") from None
-    except (ValueError, TypeError, LookupError, AttributeError):
-        raise StoreError(f"the key store at {endpoint} answered nonsense") from None
-
-
-def _code(error: RedisError) -> str:
-    """The first word of an error reply, where it is a code."""
-    code = str(error).partition(" ")[0]
-    return code if code.isascii() and code.isalpha() and code.isupper() else type(error).__name__
+def _told(error: Exception) -> str:
+    """What went wrong, by the name of the error alone."""
+    first = error.__cause__ if isinstance(error.__cause__, RedisError) else error
+    what = (
+        "refused" if isinstance(first, ResponseError | AuthenticationError) else "does not answer"
+    )
+    return f"{what}: {type(first).__name__}"

@@ -7,9 +7,8 @@ from typing import Final
 from authz_service.errors import StoreError
 from authz_service.identity.key_codec import decode, encode
 from authz_service.identity.key_store import KeyChange, KeyConflictError, StoredKey
-from authz_service.storage.keys.client import DEFAULT_TIMEOUT_S, client, own_errors
+from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.names import CHANGES, DIGESTS, GENERATION, RECORDS, USED
-from authz_service.storage.redis.endpoint import Endpoint
 
 KEPT_CHANGES: Final = 10_000
 _PAGE: Final = 200
@@ -26,15 +25,14 @@ class RedisKeyStore:
     A change that was not answered may have been made all the same.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self._endpoint = endpoint
-        self._client = client(endpoint, timeout_s=timeout_s)
-        self._apply = self._client.register_script(apply_script())
+    def __init__(self, server: KeyServer) -> None:
+        self._server = server
+        self._apply = server.client.register_script(apply_script())
 
     async def find(self, key_id: str) -> StoredKey | None:
         """The record of an id."""
-        with own_errors(self._endpoint):
-            value = await self._client.hget(RECORDS, key_id)
+        async with self._server.asked() as client:
+            value = await client.hget(RECORDS, key_id)
         if value is None:
             return None
         try:
@@ -49,8 +47,8 @@ class RedisKeyStore:
         seen: set[bytes] = set()
         cursor, is_last = 0, False
         while not is_last:
-            with own_errors(self._endpoint):
-                cursor, page = await self._client.hscan(RECORDS, cursor, count=_PAGE)
+            async with self._server.asked() as client:
+                cursor, page = await client.hscan(RECORDS, cursor, count=_PAGE)
             for key_id, value in page.items():
                 if key_id not in seen:
                     seen.add(key_id)
@@ -75,7 +73,7 @@ class RedisKeyStore:
         arguments: list[str | bytes | int] = [KEPT_CHANGES]
         for change in changes:
             arguments += (change.key_id, *_of(change.before), *_of(change.after))
-        with own_errors(self._endpoint):
+        async with self._server.asked():
             is_done, *rest = await self._apply(
                 keys=[RECORDS, DIGESTS, GENERATION, CHANGES, USED], args=arguments
             )
@@ -90,8 +88,8 @@ class RedisKeyStore:
         if not key_ids:
             return {}
         ids = list(key_ids)
-        with own_errors(self._endpoint):
-            moments = await self._client.hmget(USED, ids)
+        async with self._server.asked() as client:
+            moments = await client.hmget(USED, ids)
             return {
                 key_id: int(at_ms)
                 for key_id, at_ms in zip(ids, moments, strict=True)
@@ -100,12 +98,12 @@ class RedisKeyStore:
 
     async def note_used(self, uses: Mapping[str, int]) -> None:
         """Note when keys were used, in epoch milliseconds by id."""
-        with own_errors(self._endpoint):
-            await self._client.hset(USED, mapping=dict(uses))
+        async with self._server.asked() as client:
+            await client.hset(USED, mapping=dict(uses))
 
     async def close(self) -> None:
         """Let go of every connection."""
-        await self._client.aclose(close_connection_pool=True)
+        await self._server.close()
 
 
 def apply_script() -> str:

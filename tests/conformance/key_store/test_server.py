@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from authz_service.errors import StoreError
 from authz_service.identity.key_store import KeyChange, KeyConflictError
+from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.redis.endpoint import parse_endpoint
 from authz_service.testing.builders import PlantedSecrets, stored_key
@@ -143,17 +144,18 @@ async def test_a_wrong_password_is_a_store_error_without_it(
     """The server's words are left out, for they may quote it."""
     with Server(VALKEY, password="the-right-one") as server:
         url = server.url.replace("unix://", f"unix://{user}:{planted_secrets.password}@")
-        store = RedisKeyStore(parse_endpoint(url))
+        store = RedisKeyStore(KeyServer(parse_endpoint(url)))
         with pytest.raises(StoreError) as caught:
             await store.find("one")
-        told = f"{caught.value!r} {caught.value.__cause__!r} {store!r} {vars(store)!r}"
+        assert str(caught.value).endswith("refused: AuthenticationError")
+        told = f"{caught.value!r} {caught.value.__cause__!r} {store!r} {vars(store._server)!r}"
         assert planted_secrets.found_in(told) == []
         await store.close()
 
 
 async def test_no_server_is_a_store_error() -> None:
     """Named by its address."""
-    store = RedisKeyStore(parse_endpoint("redis://:canary@127.0.0.1:1/0"))
+    store = RedisKeyStore(KeyServer(parse_endpoint("redis://:canary@127.0.0.1:1/0")))
     with pytest.raises(StoreError) as caught:
         await store.find("one")
     assert str(caught.value) == (
@@ -164,7 +166,7 @@ async def test_no_server_is_a_store_error() -> None:
 
 async def test_a_server_that_says_nothing_is_a_store_error(server: Server) -> None:
     """Nobody waits longer than the deadline."""
-    store = RedisKeyStore(parse_endpoint(server.url), timeout_s=0.1)
+    store = RedisKeyStore(KeyServer(parse_endpoint(server.url), timeout_s=0.1))
     assert await store.find("one") is None
     server.pause()
     try:
