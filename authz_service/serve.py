@@ -1,7 +1,6 @@
 """The service's life: configure Envoy, keep workers running, follow the files, stop in order."""
 
 import asyncio
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Final
 import structlog
 from prometheus_client.samples import Sample
 
+from authz_service.administration import Administration
 from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError
 from authz_service.identity.peppers import others_may_read
-from authz_service.key_service import key_admin, open_key_store
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import (
     FALLBACK_GAUGE,
@@ -29,8 +28,6 @@ from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
-from authz_service.transports.admin import AdminApi
-from authz_service.transports.admin_keys import key_routes
 from authz_service.transports.envoy_updates import EnvoyUpdates
 from authz_service.transports.operations import Operations, Phase, Status
 from authz_service.transports.probe import is_serving, is_there
@@ -109,22 +106,11 @@ class _Service:
         self._operations = Operations(
             place.host, port=place.port, metrics=self._scrape, status=self._status
         )
-        self._keys = None
-        self._admin = None
-        if settings.has_admin_api:
-            self._keys = open_key_store(settings.keys_url.get_secret_value())
-            keys = key_admin(
-                self._keys,
-                pepper_file=settings.pepper_file,
-                actor="admin-api",
-                tiers=lambda: self._policy.tiers,
-            )
-            self._admin = AdminApi(
-                settings.admin_listen,
-                token=settings.admin_token.get_secret_value(),
-                routes=key_routes(keys, now_ms=SystemClock().now_ms),
-                new_id=lambda: secrets.token_hex(8),
-            )
+        self._admin = (
+            Administration(settings, policy=lambda: self._policy)
+            if settings.has_admin_api
+            else None
+        )
 
     async def start(self) -> None:
         """Listen for operators.
@@ -151,8 +137,6 @@ class _Service:
         """Drain the workers; `/readyz` says so meanwhile."""
         if self._admin is not None:
             await self._admin.stop()
-        if self._keys is not None:
-            await self._keys.close()
         await self._workers.stop()
         await self._operations.stop()
 

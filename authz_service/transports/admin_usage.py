@@ -1,0 +1,121 @@
+"""What callers have used, in the admin API: by subject, or by the key they come with."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+from authz_service.core.rules import Limit, Overrides, Policy, Tier
+from authz_service.core.usage import all_limits
+from authz_service.errors import StoreError
+from authz_service.identity.key_admin import KeyAdmin
+from authz_service.identity.key_fields import FieldProblem, KeyFieldsError
+from authz_service.identity.key_store import StoredKey
+from authz_service.identity.own_limits import overrides
+from authz_service.storage.base import CounterStore
+from authz_service.transports.admin_route import AdminRequest, AdminRoute, Reply, unavailable
+from authz_service.usage import read_usage, reset_usage, usage_as_json
+
+_ACTOR: Final = "admin-api"
+_SUBJECTS: Final = ("key:", "jwt:", "anon:")
+
+T = TypeVar("T")
+
+
+def usage_routes(
+    store: CounterStore, keys: KeyAdmin, *, policy: Callable[[], Policy]
+) -> tuple[AdminRoute, ...]:
+    """Every operation on counters."""
+    own = _UsageRoutes(store, keys, policy)
+    return (
+        AdminRoute(method="GET", path="/v1/usage/{}", handle=own.show),
+        AdminRoute(method="DELETE", path="/v1/usage/{}", handle=own.reset),
+        AdminRoute(method="GET", path="/v1/keys/{}/usage", handle=own.show_of_key),
+        AdminRoute(method="DELETE", path="/v1/keys/{}/usage", handle=own.reset_of_key),
+    )
+
+
+class _UsageRoutes:
+    """Requests to calls, and what they return to replies."""
+
+    def __init__(self, store: CounterStore, keys: KeyAdmin, policy: Callable[[], Policy]) -> None:
+        self._store = store
+        self._keys = keys
+        self._policy = policy
+
+    async def show(self, request: AdminRequest) -> Reply:
+        (subject,) = request.names
+        wanted = _query(request, "tier")
+        tier = self._tier(wanted.get("tier", ""))
+        _check_subject(subject)
+        return await self._shown(subject, tier, None)
+
+    async def show_of_key(self, request: AdminRequest) -> Reply:
+        key = await self._key(request)
+        _query(request)
+        return await self._shown(_subject(key), self._tier(key.tier), _own(key))
+
+    async def reset(self, request: AdminRequest) -> Reply:
+        (subject,) = request.names
+        _check_subject(subject)
+        return await self._forgotten(subject, request, None)
+
+    async def reset_of_key(self, request: AdminRequest) -> Reply:
+        key = await self._key(request)
+        return await self._forgotten(_subject(key), request, _own(key))
+
+    async def _key(self, request: AdminRequest) -> StoredKey:
+        return (await self._keys.show(*request.names)).key
+
+    def _tier(self, name: str) -> Tier:
+        tiers = self._policy().tiers
+        if name not in tiers:
+            raise KeyFieldsError([FieldProblem(("tier",), f"must be one of {', '.join(tiers)}")])
+        return tiers[name]
+
+    async def _shown(self, subject: str, tier: Tier, own: Overrides | None) -> Reply:
+        reading = read_usage(self._store, subject, policy=self._policy(), tier=tier, overrides=own)
+        limits = [usage_as_json(it) for it in await _answered(reading)]
+        return Reply(data={"subject": subject, "tier": tier.name, "limits": limits})
+
+    async def _forgotten(self, subject: str, request: AdminRequest, own: Overrides | None) -> Reply:
+        name = _query(request, "limit").get("limit")
+        limits = _chosen(all_limits(self._policy(), own), name)
+        await _answered(reset_usage(self._store, subject, limits, actor=_ACTOR))
+        return Reply(status=HTTPStatus.NO_CONTENT)
+
+
+async def _answered(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except StoreError:
+        raise unavailable("The counter store does not answer.") from None
+
+
+def _subject(key: StoredKey) -> str:
+    return f"key:{key.subject}"
+
+
+def _own(key: StoredKey) -> Overrides | None:
+    return overrides(key.rate, key.quota)
+
+
+def _check_subject(subject: str) -> None:
+    if not subject.startswith(_SUBJECTS):
+        sentence = f"the subject must begin with one of {', '.join(_SUBJECTS)}"
+        raise KeyFieldsError([FieldProblem((), sentence)])
+
+
+def _query(request: AdminRequest, *known: str) -> dict[str, str]:
+    given = dict(request.query)
+    if len(given) < len(request.query) or not given.keys() <= set(known):
+        names = " and ".join(known) or "nothing"
+        raise KeyFieldsError([FieldProblem((), f"the query may have {names}, once each")])
+    return given
+
+
+def _chosen(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ...]:
+    chosen = tuple(limit for limit in known if name in {None, limit.name})
+    if not chosen:
+        names = ", ".join(limit.name for limit in known) or "none"
+        raise KeyFieldsError([FieldProblem(("limit",), f"must be one of {names}")])
+    return chosen
