@@ -3,13 +3,13 @@
 import itertools
 import random
 import secrets
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 
 import grpc
 
 from authz_service.clock import Clock, SystemClock
-from authz_service.configuration import Configuration
+from authz_service.configuration import Configuration, TokenParts, load_configuration
 from authz_service.engine import Engine
 from authz_service.identity.jwks_source import JwksSources
 from authz_service.identity.key_feed import KeyFeed
@@ -95,6 +95,28 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     )
 
 
+async def read_now(settings: Settings, environment: Mapping[str, str]) -> Configuration:
+    """The configuration with all that a worker would know beside it, for a process that only looks.
+
+    Keys of providers are fetched for as long as a worker waits for them; those that did not come
+    are missing here as well.
+
+    Raises:
+        ConfigurationError: the files or the address of a store are wrong.
+        StoreError: the key store did not answer.
+    """
+    metrics = Metrics()
+    sources = signing_key_sources(metrics)
+    configuration = load_configuration(settings, environment, TokenParts(remote=sources.find))
+    await sources.follow(configuration.credentials.tokens.sources)
+    clock = SystemClock()
+    store_keys = _store_keys(settings, configuration, clock)
+    if store_keys is None:
+        return configuration
+    await _key_feed(settings, store_keys, clock, metrics).read_once()
+    return replace(configuration, credentials=configuration.credentials.beside(store_keys))
+
+
 def signing_key_sources(metrics: Metrics) -> JwksSources:
     """The sources of fetched keys. Nothing is fetched yet."""
     return JwksSources(
@@ -117,16 +139,19 @@ def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) 
 def _key_upkeep(
     settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metrics
 ) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-    url = settings.keys_url.get_secret_value()
-    feed = KeyFeed(
-        key_changes_from_url(url),
+    use_log = use_log_from_url(settings.keys_url.get_secret_value())
+    last_used = LastUsed(use_log, keys=keys, metrics=metrics)
+    return (_key_feed(settings, keys, clock, metrics).run, last_used.run)
+
+
+def _key_feed(settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metrics) -> KeyFeed:
+    return KeyFeed(
+        key_changes_from_url(settings.keys_url.get_secret_value()),
         keys=keys,
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
         metrics=metrics,
     )
-    last_used = LastUsed(use_log_from_url(url), keys=keys, metrics=metrics)
-    return (feed.run, last_used.run)
 
 
 def tell_loaded(metrics: Metrics, configuration: Configuration) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from authz_service.app import read_now
 from authz_service.clock import SystemClock
 from authz_service.commands.command_line import (
     DONE,
@@ -18,15 +19,16 @@ from authz_service.commands.command_line import (
     checked_settings,
 )
 from authz_service.commands.words import aligned, limit_in_words, time_in_words
-from authz_service.configuration import load_configuration
 from authz_service.core.facts import Facts
 from authz_service.core.limit_headers import Headers, seconds
 from authz_service.core.respond import Pass, Refuse
 from authz_service.core.verdict import Reason
-from authz_service.errors import ConfigurationError
+from authz_service.errors import ConfigurationError, StoreError
 from authz_service.explain.curl import read_curl
 from authz_service.explain.explanation import Explainer, Explanation, ShownCredential
+from authz_service.explain.peek import NotSeenError
 from authz_service.explain.request import ClientRequest, client_request, read_header
+from authz_service.observe.logging import configure_logging
 from authz_service.storage.from_url import store_from_url
 from authz_service.wire.captured_check import read_captured_check
 
@@ -34,8 +36,8 @@ _STDIN: Final = "-"
 _HERE: Final = "127.0.0.1"
 _INDENT: Final = 13
 _EPILOG: Final = (
-    "Reads the environment of the service: AUTHZ_POLICY_FILE, API_KEYS, AUTHZ_KEYS_FILE and"
-    " REDIS_URL; without the last, nothing has been counted yet."
+    "Reads the environment of the service, the key store and the keys of providers included;"
+    " without REDIS_URL nothing has been counted yet."
     " Exit codes: 0 it would pass; 3 it would be refused; 2 configuration or call is wrong;"
     " 1 the counters cannot be seen."
 )
@@ -70,6 +72,7 @@ def add(commands: Commands) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     request = _request(parsed)
+    configure_logging(debug=False, stream=sys.stderr)
     explanation = asyncio.run(_explain(request))
     if parsed.json:
         print(json.dumps(_as_json(explanation), indent=2))
@@ -121,7 +124,10 @@ def _text(file: str) -> str:
 async def _explain(request: ClientRequest | Facts) -> Explanation:
     environment = dict(os.environ)
     settings = checked_settings(environment)
-    configuration = load_configuration(settings, environment)
+    try:
+        configuration = await read_now(settings, environment)
+    except StoreError as error:
+        raise NotSeenError(f"the keys cannot be seen: {error}") from error
     clock = SystemClock()
     store = store_from_url(
         settings.store_url.get_secret_value(),

@@ -63,6 +63,20 @@ class KeyFeed:
         finally:
             await self._source.close()
 
+    async def read_once(self) -> None:
+        """Take everything that the store holds now, and follow nothing.
+
+        Raises:
+            StoreError: it did not answer, or changed faster than it could be read.
+        """
+        try:
+            await self._load()
+            self._confirm()
+        except _GapError:
+            raise StoreError("the key store changes faster than it can be read") from None
+        finally:
+            await self._source.close()
+
     async def _load(self) -> Mark:
         """Take every record, and the changes meanwhile."""
         mark = await self._source.mark()

@@ -140,7 +140,7 @@ def test_tiers_are_those_of_the_policy(stack: Stack) -> None:
     assert answer.status == 422
     (error,) = answer.json()["error"]["details"]["errors"]
     assert error["field"] == "tier"
-    assert "enterprise, free, pro" in error["message"]
+    assert "free, pro, enterprise" in error["message"]
 
 
 def test_the_public_door_does_not_lead_there(stack: Stack) -> None:
