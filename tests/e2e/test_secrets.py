@@ -15,12 +15,15 @@ PLANTED = "canary-9c1d7f3e"
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose configuration holds planted secrets, spoken to with every one of them."""
     keys = [*json.loads(api_keys()), {"key": f"{PLANTED}-key", "name": "planted", "tier": "pro"}]
+    peppers = tmp_path_factory.mktemp("secrets") / "peppers"
+    peppers.write_text(f"{PLANTED}-pepper-of-more-than-32-letters\n")
     with running(
         API_KEYS=json.dumps(keys),
         JWT_SECRET=f"{PLANTED}-jwt" * 4,
+        AUTHZ_PEPPER_FILE=str(peppers),
         AUTHZ_ADMIN_TOKEN=f"{PLANTED}-admin" * 2,
         DEBUG="true",
     ) as it:
