@@ -30,7 +30,7 @@ def policy() -> dict[str, Any]:
     return changed
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"])
+@pytest.fixture(scope="module", params=["native", pytest.param("grpcio", marks=pytest.mark.slow)])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """A stack under that policy."""
     with running(policy(), AUTHZ_GRPC_SERVER=request.param) as started:

@@ -16,6 +16,7 @@ from tests.e2e.processes import eventually
 from tests.e2e.stack import ROOT, Stack, running
 from tests.e2e.test_tokens import claims, policy
 
+pytestmark = pytest.mark.slow  # every question starts a program
 LIMITS = "/api/v1/images/limits"
 RSA = signer("RS256", "rsa-1")
 

@@ -196,6 +196,7 @@ def test_however_a_file_is_changed_it_is_followed(live: Live, way: str) -> None:
     assert live.get(LIMITS).header("ratelimit-policy") == '"per-minute";q=6;w=60'
 
 
+@pytest.mark.slow  # twenty changes, each waited for
 def test_nobody_is_dropped_by_twenty_changes_good_and_bad(live: Live) -> None:
     """Routes, tiers and keys change under steady traffic: every request is a 200."""
     with live.steady() as flowing:

@@ -35,6 +35,7 @@ def stack() -> Iterator[Stack]:
         yield it
 
 
+@pytest.mark.slow  # the guide waits a second for each change
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_prints_what_it_says() -> None:
     """In one shell, in the order of the guide; `...` stands for anything."""

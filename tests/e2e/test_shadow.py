@@ -11,7 +11,7 @@ from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
 LIMITS = "/api/v1/images/limits"
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"])
+@pytest.fixture(scope="module", params=["native", pytest.param("grpcio", marks=pytest.mark.slow)])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """A stack whose every route is in shadow."""
     policy = default_policy_with_extra_tiers()
