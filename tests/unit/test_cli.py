@@ -145,12 +145,13 @@ def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_have_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every setting is a flag of serve, except the two that hold secrets."""
+    """Every setting is a flag of serve, except those that hold secrets."""
     with pytest.raises(SystemExit, match="0"):
         main(["serve", "--help"])
     told = capsys.readouterr().out
+    secrets = {"api_keys", "keys_url", "store_url"}
     for name in Settings.model_fields:
-        assert (f"--{name.replace('_', '-')} " in told) is (name not in {"api_keys", "store_url"})
+        assert (f"--{name.replace('_', '-')} " in told) is (name not in secrets)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -235,6 +236,22 @@ def test_a_wrong_store_is_told_with_everything_else(
     told = capsys.readouterr().err
     assert [line.split(": ")[1] for line in told.splitlines()] == ["PORT", "REDIS_URL"]
     assert url not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://store", "redis://:canary@", "redis://store/x", "redis://store:port", "memory://"],
+)
+def test_a_wrong_key_store_is_told_with_everything_else(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like the store of counters, and one in memory is none: nobody else could change its keys."""
+    monkeypatch.setenv("REDIS_URL", "nowhere")
+    monkeypatch.setenv("AUTHZ_KEYS_URL", url)
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    told = capsys.readouterr().err
+    assert [line.split(": ")[1] for line in told.splitlines()] == ["REDIS_URL", "AUTHZ_KEYS_URL"]
+    assert url not in told.splitlines()[1]
 
 
 @pytest.mark.parametrize("index", ["9", "2", "-1"])

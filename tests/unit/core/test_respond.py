@@ -260,7 +260,9 @@ def test_an_exceeded_quota_has_a_code_of_its_own() -> None:
     assert answer.metadata["reason"] == Reason.QUOTA_EXCEEDED
 
 
-@pytest.mark.parametrize("reason", [Reason.STORE_UNAVAILABLE, Reason.INTERNAL_ERROR])
+@pytest.mark.parametrize(
+    "reason", [Reason.STORE_UNAVAILABLE, Reason.KEY_STORE_UNAVAILABLE, Reason.INTERNAL_ERROR]
+)
 def test_what_could_not_be_decided_is_503_and_worth_a_retry(reason: Reason) -> None:
     """Our own failures are never an allow: 503, to be tried again after a second."""
     answer = refused(Unavailable(reason, ROUTE, CALLER))
