@@ -19,7 +19,6 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import uvloop
 from store import valkey
@@ -228,7 +227,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == [FOLLOWER]:
         uvloop.run(follow(sys.argv[2]))
     else:
-        sys.path.insert(0, str(Path(__file__).parent))
         given = [int(argument) for argument in sys.argv[1:]]
         measure_memory()
         measure_making()
