@@ -28,6 +28,7 @@ class MemoryKeyStore:
         self.fails = False
         self.closed = False
         self._changed = asyncio.Event()
+        self._pages: list[str] = []
 
     async def find(self, key_id: str) -> StoredKey | None:
         """The record of an id."""
@@ -83,9 +84,11 @@ class MemoryKeyStore:
     async def page(self, cursor: int, after: Mark) -> Page:
         """Two records, and what changed meanwhile."""
         self._answer()
-        versions = [self.versions[key_id] for key_id in sorted(self.versions)]
+        if cursor == 0:
+            self._pages = sorted(self.versions)  # what is deleted meanwhile must move nothing
         end = cursor + _PAGE
-        return Page(versions[cursor:end], end if end < len(versions) else 0, self._news(after))
+        held = [self.versions[it] for it in self._pages[cursor:end] if it in self.versions]
+        return Page(held, end if end < len(self._pages) else 0, self._news(after))
 
     async def wait(self, after: Mark) -> News:
         """What changes next, if something does soon."""

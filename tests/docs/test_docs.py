@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.api_key import ApiKeyRecord, is_ours
+from authz_service.errors import ConfigurationError
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
@@ -79,6 +80,31 @@ def test_the_explain_guide_shows_what_explain_prints(tmp_path: Path) -> None:
     (tmp_path / "check.json").write_text(check, encoding="utf-8")
 
     assert shell(DOCS / "explain.md", tmp_path) == [0, 0, 0, 3, 0, 3]
+
+
+def test_the_guide_to_keys_shows_a_key_that_could_be_one() -> None:
+    """To the last character of its checksum."""
+    (shown,) = re.findall(r"^sk_\w+$", text(DOCS / "keys.md"), re.MULTILINE)
+
+    assert is_ours(shown.encode())
+
+
+def test_the_guide_to_keys_shows_entries_that_load() -> None:
+    """As `API_KEYS`, whatever peppers there are."""
+    shown, _ = re.findall(r"```json\n(.*?)```", text(DOCS / "keys.md"), re.DOTALL)
+
+    assert len(load_api_keys([Source("API_KEYS", shown)], tiers=["member"], peppers=None)) == 1
+
+
+def test_the_guide_to_keys_has_every_field() -> None:
+    """In the order in which an error names them."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_api_keys([Source("API_KEYS", '[{"unknown": 1}]')], tiers=None)
+    (known,) = {it.partition("known are ")[2] for it in caught.value.problems} - {""}
+    fields = text(DOCS / "keys.md").partition("## Fields")[2].partition("## What")[0]
+
+    documented = re.findall(r"^\| `(\w+)` \|", fields, re.MULTILINE)
+    assert documented == known.split(", ")
 
 
 def test_every_setting_is_documented_as_it_is() -> None:

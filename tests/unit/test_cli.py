@@ -278,6 +278,22 @@ def test_a_wrong_store_is_told_with_everything_else(
     assert url not in told
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://store", "redis://:canary@", "redis://store/x", "redis://store:port", "memory://"],
+)
+def test_a_wrong_key_store_is_told_with_everything_else(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like the store of counters, and one in memory is none: nobody else could change its keys."""
+    monkeypatch.setenv("REDIS_URL", "nowhere")
+    monkeypatch.setenv("AUTHZ_KEYS_URL", url)
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    told = capsys.readouterr().err
+    assert [line.split(": ")[1] for line in told.splitlines()] == ["REDIS_URL", "AUTHZ_KEYS_URL"]
+    assert url not in told.splitlines()[1]
+
+
 @pytest.mark.parametrize("index", ["9", "2", "-1"])
 def test_a_worker_that_is_none_of_them_is_a_wrong_call(
     index: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

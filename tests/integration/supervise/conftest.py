@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import grpc
@@ -56,16 +57,20 @@ class Service:
                 return None
         return HealthCheckResponse.ServingStatus.Name(answer.status)
 
-    def check(self, index: int) -> bool:
+    def check(self, index: int, key: str = KEY) -> bool:
         """Whether a worker lets a good request pass."""
+        return self.status(index, key) == HTTPStatus.OK
+
+    def status(self, index: int, key: str) -> int:
+        """What a worker has Envoy answer to a request with this key."""
         with grpc.insecure_channel(f"unix:{self.socket(index)}") as channel:
             ask = channel.unary_unary(
                 f"/{AUTHORIZATION_SERVICE}/Check",
                 request_serializer=CheckRequest.SerializeToString,
                 response_deserializer=CheckResponse.FromString,
             )
-            answer: CheckResponse = ask(good_request(), timeout=5)
-        return answer.status.code == 0
+            answer: CheckResponse = ask(good_request(key), timeout=5)
+        return answer.denied_response.status.code or HTTPStatus.OK
 
     def wait(self) -> tuple[int, list[str]]:
         """Wait for the end; the exit code and all that was printed."""
@@ -73,13 +78,13 @@ class Service:
         return self.process.returncode, output.splitlines()
 
 
-def good_request() -> CheckRequest:
+def good_request(key: str) -> CheckRequest:
     """What Envoy asks for a request with a good key."""
     request = CheckRequest()
     request.attributes.context_extensions["route"] = "limits"
     http = request.attributes.request.http
     http.method, http.path = "GET", "/api/v1/images/limits"
-    http.header_map.headers.add(key="x-api-key", raw_value=KEY.encode())
+    http.header_map.headers.add(key="x-api-key", raw_value=key.encode())
     return request
 
 
@@ -94,13 +99,19 @@ def run_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(run_dir: Path) -> Iterator[Start]:
+def server() -> Iterator[Server]:
+    """Where counters and keys live."""
+    with Server(VALKEY) as server:
+        yield server
+
+
+@pytest.fixture
+def start(run_dir: Path, server: Server) -> Iterator[Start]:
     """Start a service that drains for so many seconds."""
     with ExitStack() as cleanup:
-        store = cleanup.enter_context(Server(VALKEY))
 
         def begin(drain_seconds: str) -> Service:
-            service = _service(run_dir, store.url, drain_seconds)
+            service = _service(run_dir, server.url, drain_seconds)
             cleanup.callback(_end, service.process)
             return service
 
@@ -117,6 +128,7 @@ def _service(run_dir: Path, store_url: str, drain_seconds: str) -> Service:
         "AUTHZ_OPERATIONS_LISTEN": f"127.0.0.1:{port}",
         "API_KEYS": json.dumps([{"key": KEY, "name": "test", "tier": "enterprise"}]),
         "REDIS_URL": store_url,
+        "AUTHZ_KEYS_URL": store_url,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "authz_service", "serve"],

@@ -222,10 +222,10 @@ class Staged(MemoryKeyStore):
 
 
 async def test_a_key_revoked_while_it_is_loaded_does_not_count() -> None:
-    """The page that still shows it arrives after the revocation, and is overtaken by it."""
+    """The page that still shows it arrives after the revocation, which comes with the next one."""
     store = Staged()
     process = Process(store)
-    await make(store, ONE, TWO)
+    await make(store, ONE, TWO, THREE)
     async with running(process.feed().run()):
         await store.has_read.wait()
         await store.apply([KeyChange(ONE, None)])
@@ -254,12 +254,14 @@ async def test_a_key_known_before_is_gone_though_an_old_page_shows_it() -> None:
 
 
 class Endless(MemoryKeyStore):
-    """A store whose generation is always ahead of what it tells."""
+    """A store whose generation is ahead of what it tells."""
+
+    ahead = 1
 
     async def check(self, after: Mark) -> tuple[int, News]:
-        """One more than there is."""
+        """More than there is."""
         generation, news = await super().check(after)
-        return generation + 1, news
+        return generation + self.ahead, news
 
 
 async def test_a_store_that_never_adds_up_is_not_believed() -> None:
@@ -271,6 +273,19 @@ async def test_a_store_that_never_adds_up_is_not_believed() -> None:
             await asyncio.sleep(0.2)
             assert process.find("two") is Reason.KEY_STORE_UNAVAILABLE
     assert 1 <= len(logs) <= 4
+
+
+async def test_while_a_gap_is_closed_no_unknown_key_is_refused() -> None:
+    """Not for the second and a half either that the last good look would otherwise be good for."""
+    store = Endless()
+    store.ahead = 0
+    process = Process(store)
+    async with process.following():
+        assert process.find("one") is Reason.UNKNOWN_KEY
+        store.ahead = 1
+        await soon(lambda: process.find("one") is Reason.KEY_STORE_UNAVAILABLE)
+        store.ahead = 0
+        await soon(lambda: process.find("one") is Reason.UNKNOWN_KEY)
 
 
 async def test_uses_are_written_at_the_end(process: Process) -> None:

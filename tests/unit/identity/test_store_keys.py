@@ -311,9 +311,11 @@ def test_no_store_takes_the_digest_of_a_configured_key(clock: ManualClock) -> No
     assert index.find(b"secret-of-one") == key_record("configured")
     assert keys.problems == 2
     assert [line["key_id"] for line in logs] == ["one", "two"]
+    keys.take(version(102, stored_key("two", key=b"secret-of-three")))
+    assert keys.problems == 1
     keys.configure(KeyIndex({}))
     assert keys.problems == 0
-    assert isinstance(KeyIndex({}).beside(keys).find(b"secret-of-two"), ApiKeyRecord)
+    assert isinstance(KeyIndex({}).beside(keys).find(b"secret-of-one"), ApiKeyRecord)
 
 
 def test_records_under_a_pepper_wait_for_it(clock: ManualClock) -> None:

@@ -9,7 +9,12 @@ from authz_service.local import binaries, parts
 from authz_service.local.parts import Layout
 from authz_service.supervise.process import Part
 
-SECRETS = {"API_KEYS": "[]", "REDIS_URL": "redis://:p@store", "JWT_SECRET": "s"}
+SECRETS = {
+    "API_KEYS": "[]",
+    "REDIS_URL": "redis://:p@store",
+    "AUTHZ_KEYS_URL": "redis://:p@store",
+    "JWT_SECRET": "s",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +57,7 @@ def test_the_sidecar_is_told_everything_but_where_it_is() -> None:
     ).environment
     assert (told["JWT_SECRET"], told["API_KEYS"]) == ("s", "[]")
     assert told["REDIS_URL"] == "unix:///run/stack/valkey.sock"
+    assert told["AUTHZ_KEYS_URL"] == "unix:///run/stack/valkey.sock"
     assert (told["AUTHZ_GRPC_LISTEN"], told["AUTHZ_WORKERS"]) == ("", "2")
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,7 @@ def value(metrics: Metrics, name: str, *labels: str) -> float:
         (Reason.QUOTA_EXCEEDED, "over_limit"),
         (Reason.STORE_UNAVAILABLE, "unavailable"),
         (Reason.SIGNING_KEYS_UNAVAILABLE, "unavailable"),
+        (Reason.KEY_STORE_UNAVAILABLE, "unavailable"),
         (Reason.INTERNAL_ERROR, "unavailable"),
         (Reason.UNKNOWN_KEY, "deny"),
         (Reason.NO_ROUTE, "deny"),
@@ -133,6 +135,48 @@ def test_known_keys_are_shown() -> None:
     metrics = Metrics()
     metrics.keys_loaded(4)
     assert value(metrics, "authz_keys_loaded") == 4
+
+
+def test_keys_of_all_sources_are_shown_together() -> None:
+    """Those of the configuration and those of the key store, whichever changes."""
+    metrics = Metrics()
+    metrics.keys_loaded(4)
+    metrics.key_store_read(keys=10, problems=2, at_ms=1_500)
+    assert value(metrics, "authz_keys_loaded") == 14
+    assert value(metrics, "authz_key_store_problems") == 2
+    metrics.keys_loaded(3)
+    assert value(metrics, "authz_keys_loaded") == 13
+
+
+def test_the_key_store_shows() -> None:
+    """Whether it answers, when it was last read, and how often as a whole; nothing without one."""
+    metrics = Metrics()
+    assert isnan(value(metrics, "authz_key_store_up"))
+    metrics.key_store_lost()
+    assert value(metrics, "authz_key_store_up") == 0
+    metrics.key_store_loaded()
+    metrics.key_store_read(keys=0, problems=0, at_ms=1_500)
+    assert value(metrics, "authz_key_store_up") == 1
+    assert value(metrics, "authz_key_store_last_read_timestamp_seconds") == 1.5
+    assert value(metrics, "authz_key_store_reloads_total") == 1
+    metrics.key_store_lost()
+    assert value(metrics, "authz_key_store_last_read_timestamp_seconds") == 1.5
+    metrics.uses_dropped(3)
+    assert value(metrics, "authz_key_store_uses_dropped_total") == 3
+
+
+def test_one_worker_that_cannot_read_the_key_store_shows() -> None:
+    """The least over workers is what all of them have in common."""
+    one, other = Metrics(), Metrics()
+    for at_ms, metrics in ((1_000, one), (2_000, other)):
+        metrics.key_store_read(keys=1, problems=0, at_ms=at_ms)
+    other.key_store_lost()
+    merger = Merger(GAUGE_RULES)
+    merger.update("one", one.exposition())
+    merger.update("other", other.exposition())
+    shown = {it.name: it.value for family in merger.families() for it in family.samples}
+    assert shown["authz_key_store_up"] == 0
+    assert shown["authz_key_store_last_read_timestamp_seconds"] == 1
 
 
 def test_registries_are_apart() -> None:

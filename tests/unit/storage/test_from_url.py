@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from authz_service.errors import ConfigurationError
 from authz_service.storage.base import CounterStore
-from authz_service.storage.from_url import store_from_url
+from authz_service.storage.from_url import (
+    key_changes_from_url,
+    key_store_from_url,
+    key_store_url_problems,
+    store_from_url,
+    use_log_from_url,
+)
+from authz_service.storage.keys.changes import RedisKeyChanges
+from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.endpoint import Endpoint, parse_endpoint
 from authz_service.storage.redis.store import RedisStore
@@ -51,6 +59,25 @@ def test_a_scheme_chooses_the_store() -> None:
 def test_every_part_of_a_url_is_read(url: str, endpoint: Endpoint) -> None:
     """Host, port, path, database, user and password, percent-decoded once."""
     assert parse_endpoint(url) == endpoint
+
+
+def test_a_key_store_is_a_server() -> None:
+    """Over TCP, TLS or a socket; building connects to nothing, and says where it would."""
+    for url in ("redis://redis.example", "rediss://redis.example/1", "unix:///run/redis.sock"):
+        assert isinstance(key_store_from_url(url), RedisKeyStore)
+        assert isinstance(use_log_from_url(url), RedisKeyStore)
+        assert isinstance(key_changes_from_url(url), RedisKeyChanges)
+        assert key_store_url_problems(url) == ()
+
+
+@pytest.mark.parametrize("url", ["", "memory://", "http://h", "canary", "redis:/h", "redis://"])
+def test_anything_else_is_no_key_store(url: str) -> None:
+    """Keys in the memory of one process could be changed by nobody."""
+    assert "canary" not in "".join(key_store_url_problems(url))
+    for build_part in (key_store_from_url, use_log_from_url, key_changes_from_url):
+        with pytest.raises(ConfigurationError) as caught:
+            build_part(url)
+        assert caught.value.problems == key_store_url_problems(url) != ()
 
 
 def test_tls_verifies_certificate_and_name() -> None:
