@@ -184,10 +184,6 @@ class _Connection(web.RequestHandler):
         response.force_close()
         return response
 
-    def log_exception(self, *_: object, **__: object) -> None:
-        """Say that there was one. Its text may quote what was sent."""
-        _log.error("admin connection broke")
-
 
 def _refused(error: Exception, request_id: str) -> RefusedError:
     refused = refusal(error)

@@ -203,6 +203,7 @@ async def test_an_id_that_no_key_has_is_unknown(
 ) -> None:
     """Also one that cannot be an id, and the message does not repeat it: it may be a key."""
     it = managed(stored("key_a"))
+    it.store.fails = key_id != "key_b"  # what cannot be an id is not asked for
     with pytest.raises(UnknownKeyError, match=r"^there is no key with this id$"):
         await call(it.admin, key_id)
 
