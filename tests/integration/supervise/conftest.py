@@ -29,6 +29,8 @@ from tests.e2e.processes import eventually
 ROOT = Path(__file__).parents[3]
 WORKERS = 2
 KEY = "key-of-the-supervised"
+MORE: dict[str, str] = {}
+"""What a test sets besides."""
 
 
 @dataclass
@@ -129,6 +131,7 @@ def _service(run_dir: Path, store_url: str, drain_seconds: str) -> Service:
         "API_KEYS": json.dumps([{"key": KEY, "name": "test", "tier": "enterprise"}]),
         "REDIS_URL": store_url,
         "AUTHZ_KEYS_URL": store_url,
+        **MORE,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "authz_service", "serve"],

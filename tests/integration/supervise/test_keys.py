@@ -4,15 +4,16 @@ import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from authz_service.identity.key_store import KeyChange, StoredKey
 from authz_service.storage.from_url import key_store_from_url
-from authz_service.testing.builders import stored_key
+from authz_service.testing.builders import PlantedSecrets, stored_key
 from tests.conformance.storage.server import Server
 from tests.e2e.processes import eventually
-from tests.integration.supervise.conftest import KEY, WORKERS, Service, Start
+from tests.integration.supervise.conftest import KEY, MORE, WORKERS, Service, Start
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the service is asked through Unix sockets"
@@ -98,3 +99,22 @@ def test_a_key_store_that_dies_is_a_degraded_one(start: Start, server: Server) -
     server.start()
     eventually(lambda: statuses(service, STORED) == {401})
     eventually(lambda: detail(service) == "ok")
+
+
+def test_a_pepper_file_that_others_can_read_is_warned_of(
+    start: Start, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once at the start, by the name of the file; the service serves all the same."""
+    peppers = run_dir / "peppers"
+    peppers.write_text(f"{PlantedSecrets().password}-0123456789-0123456789\n")
+    peppers.chmod(0o644)
+    monkeypatch.setitem(MORE, "AUTHZ_PEPPER_FILE", str(peppers))
+    service = start("0")
+    service.wait_until_ready()
+    assert service.check(0)
+    service.process.terminate()
+    _, output = service.wait()
+    warned = [line for line in output if "can be read by others than its owner" in line]
+    assert len(warned) == 1
+    assert str(peppers) in warned[0]
+    assert PlantedSecrets().found_in("\n".join(output)) == []

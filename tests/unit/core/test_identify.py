@@ -1,5 +1,8 @@
 """From a credential to a caller, or to the reason why there is none."""
 
+from dataclasses import replace
+from ipaddress import ip_network
+
 import pytest
 
 from authz_service.core.api_key import ApiKeyRecord
@@ -157,3 +160,23 @@ def test_a_subject_cannot_imitate_another_kind_of_caller() -> None:
     found = identified(KEY, record=key_record(subject="anon:203.0.113.7"))
     assert isinstance(found, Identity)
     assert found.subject == "key:anon:203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_in"),
+    [
+        ("203.0.113.7", True),
+        ("203.0.114.7", False),
+        ("::ffff:203.0.113.7", True),
+        ("2001:db8::1", True),
+        ("2001:db9::1", False),
+        ("", False),
+        ("unknown", False),
+        ("203.0.113.7, 203.0.113.8", False),
+    ],
+)
+def test_a_key_with_networks_is_good_in_them_alone(address: str, *, is_in: bool) -> None:
+    """By the address that Envoy vouches for; without one it is good nowhere."""
+    networks = (ip_network("203.0.113.0/24"), ip_network("2001:db8::/32"))
+    found = identified(KEY, record=replace(key_record(), networks=networks), client_address=address)
+    assert isinstance(found, Identity) if is_in else found is Reason.NETWORK_NOT_ALLOWED
