@@ -12,7 +12,7 @@ from tests.e2e.stack import Stack, running
 PLANTED = "canary-7f3e9c1d"
 
 
-@pytest.fixture(scope="session", params=["native", "grpcio"])
+@pytest.fixture(scope="session", params=["native", pytest.param("grpcio", marks=pytest.mark.slow)])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole stack: Envoy, sidecar, Valkey, image service."""
     with running(

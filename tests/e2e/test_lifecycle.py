@@ -18,7 +18,8 @@ from tests.e2e.stack import DEFAULT_POLICY, ROOT, Stack, start
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads /proc to see every process"
 )
-PARTS = ("valkey-server", "authz_service serve", "image_service serve", "bin/envoy")
+PARTS = ("authz_service serve", "valkey-server", "image_service serve", "bin/envoy")
+ONE_OF_THEM_AT_ONCE = [PARTS[0], *(pytest.param(it, marks=pytest.mark.slow) for it in PARTS[1:])]
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_ctrl_c_stops_everything_and_leaves_nothing_behind(own_stack: Stack) -> 
 
 
 @linux_only
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ONE_OF_THEM_AT_ONCE)
 def test_a_dead_part_stops_the_rest_with_one_clear_line(own_stack: Stack, part: str) -> None:
     """Whichever part is killed: its name, exit code 1, nothing left running."""
     children = children_of(own_stack)

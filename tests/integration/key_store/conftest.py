@@ -120,5 +120,5 @@ async def soon(is_so: Callable[[], bool], *, within_s: float = SOON_S) -> None:
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every test on the standard library's loop and the deployed one: details differ."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    """Run every test on the loop that workers have."""
+    return {"uvloop": uvloop.new_event_loop}

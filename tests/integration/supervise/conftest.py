@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import pytest
@@ -25,12 +26,11 @@ from authz_service.wire.services import (
 from tests.conformance.storage.server import VALKEY, Server
 from tests.e2e.client import Client
 from tests.e2e.processes import eventually
+from tests.e2e.stack import default_policy
 
 ROOT = Path(__file__).parents[3]
 WORKERS = 2
 KEY = "key-of-the-supervised"
-MORE: dict[str, str] = {}
-"""What a test sets besides."""
 
 
 @dataclass
@@ -90,7 +90,11 @@ def good_request(key: str) -> CheckRequest:
     return request
 
 
-Start = Callable[[str], Service]
+class Start(Protocol):
+    """How a service is started."""
+
+    def __call__(self, drain_seconds: str, **more: str) -> Service:
+        """A service that drains for so many seconds, with `more` in its environment."""
 
 
 @pytest.fixture
@@ -112,26 +116,32 @@ def start(run_dir: Path, server: Server) -> Iterator[Start]:
     """Start a service that drains for so many seconds."""
     with ExitStack() as cleanup:
 
-        def begin(drain_seconds: str) -> Service:
-            service = _service(run_dir, server.url, drain_seconds)
+        def begin(drain_seconds: str, **more: str) -> Service:
+            service = _service(run_dir, server.url, {"AUTHZ_DRAIN_SECONDS": drain_seconds, **more})
             cleanup.callback(_end, service.process)
             return service
 
         yield begin
 
 
-def _service(run_dir: Path, store_url: str, drain_seconds: str) -> Service:
+def _policy(folder: Path) -> Path:
+    """The default policy, under which a test may ask for bad keys again and again."""
+    file = folder / "policy.yaml"
+    file.write_text(json.dumps(default_policy() | {"bad_credentials": "1000/second"}), "utf-8")
+    return file
+
+
+def _service(run_dir: Path, store_url: str, more: Mapping[str, str]) -> Service:
     port = _free_port()
     environment = {
-        "AUTHZ_POLICY_FILE": str(ROOT / "image_service" / "policy.yaml"),
+        "AUTHZ_POLICY_FILE": str(_policy(run_dir)),
         "AUTHZ_RUN_DIR": str(run_dir),
         "AUTHZ_WORKERS": str(WORKERS),
-        "AUTHZ_DRAIN_SECONDS": drain_seconds,
         "AUTHZ_OPERATIONS_LISTEN": f"127.0.0.1:{port}",
         "API_KEYS": json.dumps([{"key": KEY, "name": "test", "tier": "enterprise"}]),
         "REDIS_URL": store_url,
         "AUTHZ_KEYS_URL": store_url,
-        **MORE,
+        **more,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "authz_service", "serve"],

@@ -13,7 +13,7 @@ from authz_service.storage.from_url import key_store_from_url
 from authz_service.testing.builders import PlantedSecrets, stored_key
 from tests.conformance.storage.server import Server
 from tests.e2e.processes import eventually
-from tests.integration.supervise.conftest import KEY, MORE, WORKERS, Service, Start
+from tests.integration.supervise.conftest import KEY, WORKERS, Service, Start
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the service is asked through Unix sockets"
@@ -101,15 +101,12 @@ def test_a_key_store_that_dies_is_a_degraded_one(start: Start, server: Server) -
     eventually(lambda: detail(service) == "ok")
 
 
-def test_a_pepper_file_that_others_can_read_is_warned_of(
-    start: Start, run_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pepper_file_that_others_can_read_is_warned_of(start: Start, run_dir: Path) -> None:
     """Once at the start, by the name of the file; the service serves all the same."""
     peppers = run_dir / "peppers"
     peppers.write_text(f"{PlantedSecrets().password}-0123456789-0123456789\n")
     peppers.chmod(0o644)
-    monkeypatch.setitem(MORE, "AUTHZ_PEPPER_FILE", str(peppers))
-    service = start("0")
+    service = start("0", AUTHZ_PEPPER_FILE=str(peppers))
     service.wait_until_ready()
     assert service.check(0)
     service.process.terminate()
