@@ -4,6 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +22,7 @@ from authz_service.testing.tokens import Signer, encoded, segment, signer
 from tests.e2e.client import Reply
 from tests.e2e.jwks_server import JwksServer, jwks_server
 from tests.e2e.processes import eventually
-from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
+from tests.e2e.stack import ROOT, Stack, default_policy_with_extra_tiers, running
 
 LIMITS = "/api/v1/images/limits"
 WORKERS = 2
@@ -328,3 +333,27 @@ def test_a_token_and_a_key_are_two_credentials(it: Running) -> None:
     )
 
     assert reply.status == 401
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_guide_to_tokens_prints_what_it_says(it: Running) -> None:
+    """A token made and sent as the guide shows it; `...` stands for anything."""
+    guide = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```console\n(\$ TOKEN=.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    lines = shown.splitlines()
+    script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
+    script = script.replace(".venv/bin/python", sys.executable)
+    script = script.replace("localhost:8000", f"localhost:{it.stack.client.port}")
+
+    printed = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": os.environ["PATH"], "JWT_SECRET": JWT_SECRET},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+
+    expected = "\n".join(line for line in lines if not line.startswith("$ "))
+    pattern = ".*".join(re.escape(part) for part in expected.split("..."))
+    assert re.match(pattern, printed, re.DOTALL), printed
