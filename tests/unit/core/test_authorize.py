@@ -82,6 +82,7 @@ def test_an_anonymous_caller_is_asked_for_a_credential(asked: Route) -> None:
         ("2001:db9::1", False),
         ("", False),
         ("unix:/run/x", False),
+        ("203.0.113.7, 203.0.113.8", False),
     ],
 )
 def test_a_key_may_be_bound_to_networks(client_address: str, *, allowed: bool) -> None:

@@ -9,9 +9,9 @@ from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.credential import ApiKey, BearerToken, Malformed, NoCredential, Presented
 from authz_service.core.identify import client_network, identify
 from authz_service.core.identity import Identity, Method
-from authz_service.core.rules import Authentication
+from authz_service.core.rules import Authentication, Overrides
 from authz_service.core.verdict import Reason
-from authz_service.testing.builders import facts, key_record, route
+from authz_service.testing.builders import facts, key_record, rate, route
 from authz_service.testing.credentials import FixedCredentials
 
 NOW_MS = 1_000_000
@@ -162,21 +162,11 @@ def test_a_subject_cannot_imitate_another_kind_of_caller() -> None:
     assert found.subject == "key:anon:203.0.113.7"
 
 
-@pytest.mark.parametrize(
-    ("address", "is_in"),
-    [
-        ("203.0.113.7", True),
-        ("203.0.114.7", False),
-        ("::ffff:203.0.113.7", True),
-        ("2001:db8::1", True),
-        ("2001:db9::1", False),
-        ("", False),
-        ("unknown", False),
-        ("203.0.113.7, 203.0.113.8", False),
-    ],
-)
-def test_a_key_with_networks_is_good_in_them_alone(address: str, *, is_in: bool) -> None:
-    """By the address that Envoy vouches for; without one it is good nowhere."""
-    networks = (ip_network("203.0.113.0/24"), ip_network("2001:db8::/32"))
-    found = identified(KEY, record=replace(key_record(), networks=networks), client_address=address)
-    assert isinstance(found, Identity) if is_in else found is Reason.NETWORK_NOT_ALLOWED
+def test_what_a_key_may_and_may_not_goes_with_its_holder() -> None:
+    """Scopes, limits of its own and networks are the next stages' to judge."""
+    own = Overrides(rate=rate(2))
+    networks = (ip_network("203.0.113.0/24"),)
+    record = replace(key_record(), scopes=("a:read",), overrides=own, networks=networks)
+    found = identified(KEY, record=record)
+    assert isinstance(found, Identity)
+    assert (found.scopes, found.overrides, found.networks) == (("a:read",), own, networks)
