@@ -6,32 +6,16 @@ says how bearer tokens are asked for, and what an error of theirs is called.
 
 from typing import Final
 
-from authz_service.core.verdict import Reason
+from authz_service.core.verdict import TOKEN_REASONS, Reason
 
 _API_KEY: Final = 'ApiKey header="X-API-Key"'
-_OF_TOKENS: Final = frozenset(
-    {
-        Reason.MALFORMED_TOKEN,
-        Reason.UNKNOWN_ISSUER,
-        Reason.ALGORITHM_NOT_ALLOWED,
-        Reason.UNKNOWN_SIGNING_KEY,
-        Reason.BAD_SIGNATURE,
-        Reason.EXPIRED_TOKEN,
-        Reason.TOKEN_NOT_YET_VALID,
-        Reason.TOKEN_LIVES_TOO_LONG,
-        Reason.WRONG_TOKEN_TYPE,
-        Reason.WRONG_AUDIENCE,
-        Reason.INVALID_CLAIM,
-        Reason.TIER_NOT_GRANTED,
-    }
-)
 
 
 def challenge(reason: Reason, *, accepts_tokens: bool) -> str:
     """The challenges of a 401. Bearer tokens are offered only where some could be believed."""
     if not accepts_tokens:
         return _API_KEY
-    bearer = 'Bearer error="invalid_token"' if reason in _OF_TOKENS else "Bearer"
+    bearer = 'Bearer error="invalid_token"' if reason in TOKEN_REASONS else "Bearer"
     return f"{_API_KEY}, {bearer}"
 
 

@@ -59,6 +59,36 @@ UNAVAILABLE_REASONS: Final = frozenset(
 )
 """Those that speak of us and not of the caller: 503, never 401."""
 
+TOKEN_REASONS: Final = frozenset(
+    {
+        Reason.MALFORMED_TOKEN,
+        Reason.UNKNOWN_ISSUER,
+        Reason.ALGORITHM_NOT_ALLOWED,
+        Reason.UNKNOWN_SIGNING_KEY,
+        Reason.BAD_SIGNATURE,
+        Reason.EXPIRED_TOKEN,
+        Reason.TOKEN_NOT_YET_VALID,
+        Reason.TOKEN_LIVES_TOO_LONG,
+        Reason.WRONG_TOKEN_TYPE,
+        Reason.WRONG_AUDIENCE,
+        Reason.INVALID_CLAIM,
+        Reason.TIER_NOT_GRANTED,
+    }
+)
+"""Why a bearer token is not believed."""
+
+BAD_CREDENTIALS: Final = TOKEN_REASONS | {
+    Reason.CREDENTIAL_IN_QUERY,
+    Reason.AMBIGUOUS_CREDENTIAL,
+    Reason.MALFORMED_CREDENTIAL,
+    Reason.UNSUPPORTED_SCHEME,
+    Reason.UNKNOWN_KEY,
+    Reason.DISABLED_KEY,
+    Reason.EXPIRED_KEY,
+    Reason.UNKNOWN_TIER,
+}
+"""Reasons that stand for a credential presented and not believed: those that a guesser meets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
@@ -128,29 +158,3 @@ class Shadow:
 
 
 Verdict = Decided | Shadow
-
-BAD_CREDENTIALS: Final = frozenset(
-    {
-        Reason.CREDENTIAL_IN_QUERY,
-        Reason.AMBIGUOUS_CREDENTIAL,
-        Reason.MALFORMED_CREDENTIAL,
-        Reason.UNSUPPORTED_SCHEME,
-        Reason.UNKNOWN_KEY,
-        Reason.DISABLED_KEY,
-        Reason.EXPIRED_KEY,
-        Reason.UNKNOWN_TIER,
-        Reason.MALFORMED_TOKEN,
-        Reason.UNKNOWN_ISSUER,
-        Reason.ALGORITHM_NOT_ALLOWED,
-        Reason.UNKNOWN_SIGNING_KEY,
-        Reason.BAD_SIGNATURE,
-        Reason.EXPIRED_TOKEN,
-        Reason.TOKEN_NOT_YET_VALID,
-        Reason.TOKEN_LIVES_TOO_LONG,
-        Reason.WRONG_TOKEN_TYPE,
-        Reason.WRONG_AUDIENCE,
-        Reason.INVALID_CLAIM,
-        Reason.TIER_NOT_GRANTED,
-    }
-)
-"""Reasons that stand for a credential presented and not believed: those that a guesser meets."""

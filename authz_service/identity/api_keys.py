@@ -25,8 +25,7 @@ from authz_service.core.key_digest import Pepper, digest, digests, pepper_id, re
 from authz_service.errors import ConfigurationError
 from authz_service.identity.key_index import KeyIndex
 from authz_service.identity.names import is_name
-from authz_service.identity.own_limits import networks, overrides
-from authz_service.policy import notation
+from authz_service.identity.own_limits import networks, overrides, quota_text, rate_text
 from authz_service.policy.parse import Document, parse
 from authz_service.policy.problem import Path, Problem, Rule, spell
 from authz_service.policy.strict_json import RepeatedMemberError, read_json
@@ -64,16 +63,6 @@ def _acceptable_key(key: SecretStr) -> SecretStr:
     raise ValueError("must be 8 to 256 printable ASCII characters without space or comma")
 
 
-def _rate(text: str) -> str:
-    notation.rate(text)
-    return text
-
-
-def _quota(text: str) -> str:
-    notation.quota(text)
-    return text
-
-
 def _network(text: str) -> str:
     networks((text,))
     return text
@@ -97,8 +86,8 @@ class _Entry(BaseModel):
     scopes: tuple[Name, ...] = ()
     expires_at: AwareDatetime | None = None
     disabled: bool = False
-    rate: Annotated[str, AfterValidator(_rate)] | None = None
-    quota: Annotated[str, AfterValidator(_quota)] | None = None
+    rate: Annotated[str, AfterValidator(rate_text)] | None = None
+    quota: Annotated[str, AfterValidator(quota_text)] | None = None
     networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     created_at: AwareDatetime | None = None  # for people
 

@@ -24,8 +24,7 @@ from authz_service.errors import ConfigurationError
 from authz_service.identity.api_keys import Name
 from authz_service.identity.key_store import StoredKey
 from authz_service.identity.moments import moment, span
-from authz_service.identity.own_limits import networks
-from authz_service.policy import notation
+from authz_service.identity.own_limits import networks, quota_text, rate_text
 from authz_service.policy.problem import Path, spell
 
 _MAX_TITLE: Final = 128
@@ -112,16 +111,6 @@ def _overlap(value: object) -> int:
     return overlap_ms
 
 
-def _rate(text: str) -> str:
-    notation.rate(text)
-    return text
-
-
-def _quota(text: str) -> str:
-    notation.quota(text)
-    return text
-
-
 def _network(text: str) -> str:
     (network,) = networks((text,))
     return str(network)
@@ -159,8 +148,8 @@ class _Fields(BaseModel):
     subject: Name | None = None
     scopes: Annotated[list[Name], Field(max_length=_MAX_LIST)] = []
     expires_at: Moment = None
-    rate: Annotated[str, AfterValidator(_rate)] | None = None
-    quota: Annotated[str, AfterValidator(_quota)] | None = None
+    rate: Annotated[str, AfterValidator(rate_text)] | None = None
+    quota: Annotated[str, AfterValidator(quota_text)] | None = None
     networks: Annotated[
         list[Annotated[str, AfterValidator(_network)]], Field(max_length=_MAX_LIST)
     ] = []

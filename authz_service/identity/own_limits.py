@@ -40,6 +40,26 @@ def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(_network(text) for text in texts)
 
 
+def rate_text(text: str) -> str:
+    """A rate as it is written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    notation.rate(text)
+    return text
+
+
+def quota_text(text: str) -> str:
+    """A quota as it is written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    notation.quota(text)
+    return text
+
+
 def _rate(text: str) -> Rate:
     name, limit, window_ms = notation.rate(text)
     return Rate(name=name, limit=limit, window_ms=window_ms)
