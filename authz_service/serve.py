@@ -135,9 +135,10 @@ class _Service:
 
     async def stop(self) -> None:
         """Drain the workers; `/readyz` says so meanwhile."""
-        if self._admin is not None:
-            await self._admin.stop()
-        await self._workers.stop()
+        async with asyncio.TaskGroup() as tasks:  # no worker waits for a slow operator
+            tasks.create_task(self._workers.stop())
+            if self._admin is not None:
+                tasks.create_task(self._admin.stop())
         await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:

@@ -1,7 +1,7 @@
 """What one subject has used, read without counting, and taken back on request."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -11,6 +11,9 @@ from authz_service.core.rules import Charge, Limit, Overrides, Policy, Rate, Tie
 from authz_service.core.usage import limits_of
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
+
+SUBJECT_PREFIXES: Final = ("key:", "jwt:", "anon:")
+"""How every subject begins."""
 
 Json: TypeAlias = Mapping[str, str | int]
 
@@ -34,6 +37,11 @@ async def read_usage(
     if not charges:
         return ()
     return (await store.peek(subject, charges)).readings
+
+
+def chosen_limits(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ...]:
+    """Those of this name, or all of them where there is no name."""
+    return tuple(limit for limit in known if name in {None, limit.name})
 
 
 async def reset_usage(

@@ -26,11 +26,19 @@ from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
 from authz_service.storage.base import CounterStore
 from authz_service.storage.from_url import store_from_url
-from authz_service.usage import read_usage, reset_usage, usage_as_json
+from authz_service.usage import (
+    SUBJECT_PREFIXES,
+    chosen_limits,
+    read_usage,
+    reset_usage,
+    usage_as_json,
+)
 
-_SUBJECTS = ("key:", "jwt:", "anon:")
 _SUBJECT_HELP = "as logs and x-authz-subject show it: key:ID, jwt:PROVIDER:SUB or anon:ADDRESS"
-_EPILOG = "Reads AUTHZ_POLICY_FILE and REDIS_URL as the service does."
+_EPILOG = (
+    "Reads AUTHZ_POLICY_FILE and REDIS_URL as the service does. Limits of a key's own are known to"
+    " the admin API: GET and DELETE /v1/keys/ID/usage."
+)
 
 
 def add(commands: Commands) -> None:
@@ -103,7 +111,7 @@ def _reset(parsed: argparse.Namespace) -> int:
 
 def _chosen(policy: Policy, name: str | None) -> tuple[Limit, ...]:
     known = all_limits(policy)
-    chosen = tuple(limit for limit in known if name in {None, limit.name})
+    chosen = chosen_limits(known, name)
     if chosen:
         return chosen
     if name is None:
@@ -115,8 +123,8 @@ def _chosen(policy: Policy, name: str | None) -> tuple[Limit, ...]:
 def _configuration(subject: str) -> tuple[Settings, Policy]:
     settings = checked_settings(os.environ)
     problems = []
-    if not subject.startswith(_SUBJECTS):
-        problems.append(f"SUBJECT: {subject!r} begins with none of {', '.join(_SUBJECTS)}")
+    if not subject.startswith(SUBJECT_PREFIXES):
+        problems.append(f"SUBJECT: {subject!r} begins with none of {', '.join(SUBJECT_PREFIXES)}")
     if settings.counts_in_memory:
         problems.append("REDIS_URL: is required; counters in a worker's memory are its own")
     if problems:

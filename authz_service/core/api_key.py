@@ -43,13 +43,18 @@ class ApiKeyRecord:
     networks: tuple[Network, ...] = ()
 
 
+def is_environment(text: str) -> bool:
+    """Whether a text may stand in a key of ours as its environment."""
+    return _ENVIRONMENT.fullmatch(text) is not None
+
+
 def make_key(environment: str, *, random_bytes: Callable[[int], bytes]) -> str:
     """A new key. `random_bytes` returns as many bytes as it is asked for, none of them guessable.
 
     Raises:
         ValueError: the environment is not 1 to 12 of a-z and 0-9.
     """
-    if not _ENVIRONMENT.fullmatch(environment):
+    if not is_environment(environment):
         raise ValueError("must be 1 to 12 of a-z and 0-9")
     digits = _random_digits(random_bytes)
     body = f"sk_{environment}_{''.join(next(digits) for _ in range(_RANDOM_DIGITS))}"

@@ -1,7 +1,8 @@
 """What a key is stored and found by: its SHA-256, or an HMAC-SHA-256 where a pepper is in use.
 
 Keys carry enough entropy for a fast hash. A pepper makes stolen digests worthless: without it
-nobody can tell which key a digest belongs to, or make a record for a key of their own.
+nobody can tell which key a digest belongs to. It makes no record genuine: digests without a pepper
+go on to count beside it.
 
 As text a digest is `sha256:HEX` or `hmac-sha256:PEPPER_ID:HEX`. As bytes it is 32 long, or 36 where
 the id of the pepper stands before it, so that digests of different kinds are never equal.

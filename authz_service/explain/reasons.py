@@ -17,8 +17,8 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     " twice: a key has 8 to 256 printable ASCII characters without blank and comma.",
     Reason.UNSUPPORTED_SCHEME: "Authorization has another scheme than Bearer: send the key in the"
     " X-API-Key header.",
-    Reason.UNKNOWN_KEY: "No such key is known: compare what `printf %s KEY | sha256sum` prints"
-    " with the keys that are configured.",
+    Reason.UNKNOWN_KEY: "No such key is known: it was never made, or deleted, or belongs to another"
+    " environment. `authz_service keys list` shows those of the key store.",
     Reason.DISABLED_KEY: "The key is known and disabled: enable it, or use another one.",
     Reason.EXPIRED_KEY: "The key is known and its expires_at has passed: make a new one.",
     Reason.UNKNOWN_TIER: "The caller is known, but the policy has no tier of that name: add the"

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from authz_service.core.key_digest import read_digest
 from authz_service.identity.key_store import StoredKey
+from authz_service.identity.moments import is_moment
 from authz_service.identity.names import is_name
 from authz_service.identity.own_limits import networks, overrides
 
@@ -45,6 +46,10 @@ def decode(text: bytes) -> StoredKey:
     ):
         if not all(map(is_name, names)):
             raise ValueError(f"{field}: is no name")
+    if not key.name.isprintable():
+        raise ValueError("name: is not printable")
+    if not all(map(is_moment, (key.created_at_ms, key.expires_at_ms or 0))):
+        raise ValueError("created_at_ms or expires_at_ms: is no moment")
     try:
         read_digest(key.digest)
         overrides(key.rate, key.quota)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from authz_service.core.api_key import is_environment
 from authz_service.errors import ConfigurationError
 from authz_service.identity.api_keys import Name
 from authz_service.identity.key_store import StoredKey
@@ -30,7 +31,6 @@ from authz_service.policy.problem import Path, spell
 _MAX_TITLE: Final = 128
 _MAX_LIST: Final = 64
 _MAX_OVERLAP_MS: Final = 366 * 86_400_000
-_ENVIRONMENT: Final = re.compile(r"[a-z0-9]{1,12}")
 _M = TypeVar("_M", bound=BaseModel)
 
 # pydantic's error types, in our words. The braces are filled from the error's context.
@@ -117,7 +117,7 @@ def _network(text: str) -> str:
 
 
 def _environment(text: str) -> str:
-    if not _ENVIRONMENT.fullmatch(text):
+    if not is_environment(text):
         raise ValueError("must be 1 to 12 of a-z and 0-9")
     return text
 

@@ -35,7 +35,7 @@ class KeyIndex:
         peppers: Sequence[Pepper] = (),
         resident: ResidentKeys | None = None,
     ) -> None:
-        self._records = dict(records)
+        self._records = records
         self._resident = resident
         self.peppers = tuple(peppers)
 

@@ -29,9 +29,14 @@ def span(text: str) -> int:
 def moment(text: str, *, now_ms: int) -> int:
     """A moment in epoch milliseconds, from RFC 3339 or a span that begins now."""
     at_ms = now_ms + span(text) if _SPAN.fullmatch(text) else _rfc_3339(text)
-    if not 0 <= at_ms < _END_MS:
+    if not is_moment(at_ms):
         raise ValueError("must be between the years 1970 and 9999")
     return at_ms
+
+
+def is_moment(at_ms: int) -> bool:
+    """Whether epoch milliseconds can be spelled as a moment."""
+    return 0 <= at_ms < _END_MS
 
 
 def _rfc_3339(text: str) -> int:

@@ -69,7 +69,11 @@ class StoreKeys:
     def take_uses(self) -> dict[str, int]:
         """When keys were used since this was last asked, in epoch milliseconds by id."""
         uses, self._used = self._used, {}
-        return {key_id: at_ms for key_id, at_ms in uses.items() if self._table.get(key_id)}
+        return uses
+
+    def holds(self, key_id: str) -> bool:
+        """Whether there is a record of this id, and not only once was one."""
+        return self._table.get(key_id) is not None
 
     @property
     def problems(self) -> int:

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from authz_service.addresses import HostAndPort, is_ip
-from authz_service.errors import ListenError
+from authz_service.errors import ListenError, StoreError
 from authz_service.policy.strict_json import read_json
 from authz_service.transports.admin_route import (
     AdminRequest,
@@ -187,6 +187,8 @@ class _Connection(web.RequestHandler):
 
 def _refused(error: Exception, request_id: str) -> RefusedError:
     refused = refusal(error)
+    if isinstance(error, StoreError):
+        _log.warning("an admin request failed in a store", request_id=request_id, error=str(error))
     if refused is None:
         _log.error("admin request failed", request_id=request_id, exc_info=error)
         return unavailable("The service is temporarily unavailable.")

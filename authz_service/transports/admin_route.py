@@ -111,7 +111,9 @@ def refusal(error: Exception) -> RefusedError | None:
             message = f"{sentence[:1].upper()}{sentence[1:]}."
             return RefusedError(HTTPStatus.CONFLICT, "CONFLICT", message)
         case StoreError():
-            return unavailable("The key store does not answer; the request may have had effect.")
+            return unavailable(
+                "The key store did not do as it was asked; the request may have had effect."
+            )
         case _:
             return None
 

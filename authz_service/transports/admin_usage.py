@@ -13,10 +13,15 @@ from authz_service.identity.key_store import StoredKey
 from authz_service.identity.own_limits import overrides
 from authz_service.storage.base import CounterStore
 from authz_service.transports.admin_route import AdminRequest, AdminRoute, Reply, unavailable
-from authz_service.usage import read_usage, reset_usage, usage_as_json
+from authz_service.usage import (
+    SUBJECT_PREFIXES,
+    chosen_limits,
+    read_usage,
+    reset_usage,
+    usage_as_json,
+)
 
 _ACTOR: Final = "admin-api"
-_SUBJECTS: Final = ("key:", "jwt:", "anon:")
 
 T = TypeVar("T")
 
@@ -100,8 +105,8 @@ def _own(key: StoredKey) -> Overrides | None:
 
 
 def _check_subject(subject: str) -> None:
-    if not subject.startswith(_SUBJECTS):
-        sentence = f"the subject must begin with one of {', '.join(_SUBJECTS)}"
+    if not subject.startswith(SUBJECT_PREFIXES):
+        sentence = f"the subject must begin with one of {', '.join(SUBJECT_PREFIXES)}"
         raise KeyFieldsError([FieldProblem((), sentence)])
 
 
@@ -114,7 +119,7 @@ def _query(request: AdminRequest, *known: str) -> dict[str, str]:
 
 
 def _chosen(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ...]:
-    chosen = tuple(limit for limit in known if name in {None, limit.name})
+    chosen = chosen_limits(known, name)
     if not chosen:
         names = ", ".join(limit.name for limit in known) or "none"
         raise KeyFieldsError([FieldProblem(("limit",), f"must be one of {names}")])

@@ -17,6 +17,7 @@ _CONFLICTS: Final[Mapping[int, str]] = {
     2: "is there already",
     3: "has the digest of another key",
 }
+_MAX_DIGITS: Final = 19  # of what Redis counts with
 
 
 class RedisKeyStore:
@@ -114,7 +115,7 @@ def apply_script() -> str:
 def split(value: bytes) -> tuple[int, bytes]:
     """A stored value as generation and text; -1 and nothing where it has no such form."""
     generation, separator, text = value.partition(b" ")
-    if not separator or not generation.isdigit():
+    if not separator or not generation.isdigit() or len(generation) > _MAX_DIGITS:
         return -1, b""
     return int(generation), text
 

@@ -13,7 +13,7 @@ from tests.conformance.key_store.conftest import Stores
 
 WHOLE = stored_key(
     "key:whole/1@example.com",
-    name='Ünïcode \U0001f511 "quoted" \\ and\ttabs',
+    name='Ünïcode \U0001f511 "quoted" \\ and blanks',
     subject="acme",
     scopes=("read", "write"),
     expires_at_ms=1_900_000_000_001,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.admin.api import AUTHORIZATION, Api
 from tests.unit.identity.key_admins import DAY_MS, NOW_MS, stored
@@ -39,6 +40,17 @@ async def test_a_key_is_made_and_its_secret_shown_once(api: Api) -> None:
     }
     for path in ("/v1/keys", "/v1/keys/shop-1"):
         assert b"canary" not in (await api.ask("GET", path)).body
+
+
+async def test_what_a_store_did_wrong_is_in_the_log(api: Api) -> None:
+    """The client learns that it may try again, the operator why."""
+    api.it.store.fails = True
+    with capture_logs() as logs:
+        assert (await api.ask("GET", "/v1/keys")).status == 503
+    (line,) = logs
+    assert line["event"] == "an admin request failed in a store"
+    assert line["error"]
+    assert line["request_id"]
 
 
 async def test_keys_are_listed_page_by_page(api: Api) -> None:

@@ -1,7 +1,7 @@
 """A store is followed: loads, changes, gaps and outages, without a server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -315,6 +315,27 @@ async def test_uses_are_written_from_time_to_time(process: Process) -> None:
             process.find("one")
             await soon(lambda: value(process.metrics, "authz_key_store_uses_dropped_total") == 1)
             process.store.fails = False
+
+
+async def test_many_uses_are_written_in_parts(process: Process) -> None:
+    """No part is so large that a check would wait for it, and none is left out."""
+    sizes: list[int] = []
+
+    class Watched(MemoryKeyStore):
+        async def note_used(self, uses: Mapping[str, int]) -> None:
+            sizes.append(len(uses))
+            await super().note_used(uses)
+
+    made = [stored_key(f"key-{number}") for number in range(1_201)]
+    await make(process.store, *made)
+    log = Watched()
+    async with process.following():
+        for key in made:
+            process.find(key.id)
+        async with running(LastUsed(log, keys=process.keys, metrics=process.metrics).run()):
+            await asyncio.sleep(0)
+    assert sizes == [500, 500, 201]
+    assert log.used.keys() == {key.id for key in made}
 
 
 async def test_nothing_is_written_while_nothing_is_used(process: Process) -> None:
