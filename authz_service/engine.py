@@ -98,10 +98,6 @@ class Engine:
         verdict = await self._decide(facts, rules)
         return self._respond(verdict, facts, rules)
 
-    async def decide(self, facts: Facts) -> Verdict:
-        """What is decided about one request, before it is put into words."""
-        return await self._decide(facts, self._rules)
-
     def failed(self, facts: Facts) -> Answer:
         """The answer when deciding itself went wrong: never an allow where rules are enforced."""
         rules = self._rules
