@@ -11,6 +11,7 @@ import grpc
 from authz_service.clock import Clock, SystemClock
 from authz_service.configuration import Configuration, TokenParts, load_configuration
 from authz_service.engine import Engine
+from authz_service.identity.credentials import Credentials
 from authz_service.identity.jwks_source import JwksSources
 from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
@@ -48,11 +49,9 @@ class Application:
 
     def use(self, configuration: Configuration) -> None:
         """Decide by another configuration from the next check on."""
-        credentials = configuration.credentials
         if self.store_keys is not None:
-            self.store_keys.configure(credentials.keys)
-            credentials = credentials.beside(self.store_keys)
-        self.engine.use(configuration.policy, credentials)
+            self.store_keys.configure(configuration.credentials.keys)
+        self.engine.use(configuration.policy, _credentials(configuration, self.store_keys))
         tell_loaded(self.metrics, configuration)
 
 
@@ -70,10 +69,9 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     )
     store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
     store_keys = _store_keys(settings, configuration, clock)
-    credentials = configuration.credentials
     engine = Engine(
         policy=configuration.policy,
-        credentials=credentials.beside(store_keys) if store_keys is not None else credentials,
+        credentials=_credentials(configuration, store_keys),
         counter=store,
         guesses=BadCredentials(clock),
         clock=clock,
@@ -111,10 +109,9 @@ async def read_now(settings: Settings, environment: Mapping[str, str]) -> Config
     await sources.follow(configuration.credentials.tokens.sources)
     clock = SystemClock()
     store_keys = _store_keys(settings, configuration, clock)
-    if store_keys is None:
-        return configuration
-    await _key_feed(settings, store_keys, clock, metrics).read_once()
-    return replace(configuration, credentials=configuration.credentials.beside(store_keys))
+    if store_keys is not None:
+        await _key_feed(settings, store_keys, clock, metrics).read_once()
+    return replace(configuration, credentials=_credentials(configuration, store_keys))
 
 
 def signing_key_sources(metrics: Metrics) -> JwksSources:
@@ -124,6 +121,12 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
     )
+
+
+def _credentials(configuration: Configuration, store_keys: StoreKeys | None) -> Credentials:
+    """Those of the configuration, and beside them those of the key store where there is one."""
+    credentials = configuration.credentials
+    return credentials if store_keys is None else credentials.beside(store_keys)
 
 
 def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) -> StoreKeys | None:
