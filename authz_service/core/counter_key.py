@@ -42,8 +42,12 @@ def _prefix(subject: str) -> bytes:
 
 @lru_cache(maxsize=1024)  # charges come from the policy as well
 def _fingerprint(charges: tuple[Charge, ...]) -> bytes:
-    """Name charges alike in every process: `hash` differs from one to the next."""
-    return blake2b(repr(charges).encode(), digest_size=8).hexdigest().encode()
+    """Name charges alike in every process: `hash` differs from one to the next.
+
+    What a process holds besides, or does while the store is away, makes no other question of it.
+    """
+    asked = [(charge.limit, charge.cost) for charge in charges]
+    return blake2b(repr(asked).encode(), digest_size=8).hexdigest().encode()
 
 
 def _counter(limit: Limit) -> bytes:

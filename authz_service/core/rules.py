@@ -72,10 +72,16 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one request takes from one limit. `cost` is at least 1 and at most the limit."""
+    """What one request takes from one limit. `cost` is at least 1 and at most the limit.
+
+    `on_store_failure` is what happens to it while the counter store does not answer. `held` is how
+    many places of the limit another counter holds at the moment: this one admits so many fewer.
+    """
 
     limit: Limit
     cost: int
+    on_store_failure: StoreFailure = StoreFailure.LOCAL
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

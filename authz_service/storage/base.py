@@ -54,5 +54,11 @@ class CounterStore(Protocol):
                 then be gone.
         """
 
+    def part_of(self, subject: str) -> str:
+        """Name the part of the store that counts a subject now: parts fail one without another.
+
+        A store that works or fails as a whole is one part.
+        """
+
     async def close(self) -> None:
         """Let go of every connection. Calls after this raise `StoreError`."""

@@ -100,6 +100,10 @@ class MemoryStore:
         self._sweep_order = [entry for entry in self._sweep_order if entry[1] not in keys]
         heapify(self._sweep_order)
 
+    def part_of(self, subject: str) -> str:  # noqa: ARG002 - the same for all
+        """The memory is one part."""
+        return ""
+
     async def close(self) -> None:
         """Forget everything."""
         self._closed = True

@@ -65,6 +65,10 @@ class FaultyStore:
         if self._fault is not Fault.LYING:
             await self._inner.reset(subject, limits)
 
+    def part_of(self, subject: str) -> str:
+        """The part of the inner store."""
+        return self._inner.part_of(subject)
+
     async def close(self) -> None:
         """Close the inner store."""
         await self._inner.close()
