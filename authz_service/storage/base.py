@@ -24,7 +24,7 @@ class CounterStore(Protocol):
 
         One call is atomic: concurrent callers, here or in other processes, together never
         exceed a limit. A denied call changes nothing. `charges` is not empty and names each
-        limit once.
+        limit once. What a charge says is held elsewhere is counted as if it were used here.
 
         `once` names the request that the charges are for. Within `REMEMBERED_MS` of an admission
         under that name, asking the same again, here or in another process, returns the first

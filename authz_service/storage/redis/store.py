@@ -9,9 +9,9 @@ import hiredis
 
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import answer_key, counter_key, counter_keys
+from authz_service.core.counter_key import answer_key, counter_key, counter_keys, counter_kind
 from authz_service.core.meter import Metered
-from authz_service.core.rules import Charge, Limit, Quota, Rate
+from authz_service.core.rules import Charge, Limit, Quota
 from authz_service.errors import StoreError
 from authz_service.storage.redis.connection import Connection
 from authz_service.storage.redis.link import Command
@@ -123,11 +123,11 @@ class RedisStore:
         arguments: list[str | bytes | int] = []
         for charge, moment_ms in zip(charges, moments_ms, strict=True):
             limit = charge.limit
-            if isinstance(limit, Rate):
-                arguments += ("rate", charge.cost, limit.limit, limit.window_ms)
+            arguments += (counter_kind(limit), charge.cost, limit.limit - charge.held)
+            if isinstance(limit, Quota):
+                arguments += self._periods(limit, moment_ms)
             else:
-                periods = self._periods(limit, moment_ms)
-                arguments += ("quota", charge.cost, limit.limit, *periods)
+                arguments.append(limit.window_ms)
         return arguments
 
     def _periods(self, quota: Quota, moment_ms: int) -> tuple[int, int, int, int]:

@@ -76,9 +76,10 @@ class MemoryBench:
 
     def contents(self) -> dict[str, tuple[object, int]]:
         """What the store holds."""
-        held: dict[bytes, object] = {**self._store._logs, **self._store._tallies}
-        counters = {str(key): (held[key], at) for key, at in self._store._expires_ms.items()}
-        answers = self._store._answers._answers
+        store = self._store
+        held: dict[bytes, object] = {**store._logs, **store._buckets, **store._tallies}
+        counters = {str(key): (held[key], at) for key, at in store._expires_ms.items()}
+        answers = store._answers._answers
         return counters | {str(key): (it.metered, it.given_ms) for key, it in answers.items()}
 
     def log_entries(self) -> int:
