@@ -27,6 +27,11 @@ def counter_key(subject: str, limit: Limit) -> bytes:
     return _prefix(subject) + _counter(limit)
 
 
+def subject_key(subject: str) -> bytes:
+    """Return what every key of a subject begins with, the hash tag included."""
+    return _prefix(subject)
+
+
 def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
     """Return where the answer to these charges under the id `once` is remembered.
 

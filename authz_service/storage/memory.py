@@ -50,6 +50,9 @@ class MemoryStore:
         self._answers = RecentAnswers()
         self._closed = False
 
+    async def connect(self) -> None:
+        """There is nothing to connect to."""
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
