@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
-from authz_service.core.rules import Charge, Limit, Quota
+from authz_service.core.rules import Charge, Limit, Quota, Rate
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~/@:-]*")
 _PLAIN_PUNCTUATION = "/@:"  # quote() leaves letters, digits and ._~- alone anyway
@@ -32,6 +32,11 @@ def counter_kind(limit: Limit) -> str:
     if isinstance(limit, Quota):
         return "quota"
     return "rate" if limit.is_exact else "buckets"
+
+
+def subject_key(subject: str) -> bytes:
+    """Return what every key of a subject begins with, the hash tag included."""
+    return _prefix(subject)
 
 
 def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:

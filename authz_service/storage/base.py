@@ -17,6 +17,15 @@ class InconclusiveError(StoreError):
 class CounterStore(Protocol):
     """Counts admissions per subject and limit, on the store's own clock."""
 
+    async def connect(self) -> None:
+        """Be ready for the first charge, so that it need not wait for a connection.
+
+        Charges do without: each connects where that is still to be done.
+
+        Raises:
+            StoreError: that failed, or was not done within a second.
+        """
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:

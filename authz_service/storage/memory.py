@@ -58,6 +58,9 @@ class MemoryStore:
         """Whether nothing is counted."""
         return not self._expires_ms
 
+    async def connect(self) -> None:
+        """There is nothing to connect to."""
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:

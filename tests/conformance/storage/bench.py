@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 from authz_service.clock import Clock
 from authz_service.storage.base import CounterStore
 from authz_service.storage.memory import MemoryStore
-from authz_service.storage.redis.backoff import Backoff
-from authz_service.storage.redis.connection import Connection
-from authz_service.storage.redis.endpoint import parse_endpoint
-from authz_service.storage.redis.store import RedisStore, Script, charge_script
+from authz_service.storage.redis.script import Script, charge_script
+from authz_service.storage.redis.servers import server_at
+from authz_service.storage.redis.store import RedisStore
+from authz_service.storage.redis.url import parse_url
 from authz_service.testing.clock import ManualClock
 from tests.conformance.storage.server import Server
 
@@ -37,13 +37,10 @@ def script_on_test_clock() -> Script:
 
 def redis_store(url: str, *, clock: Clock, script: Script | None = None) -> RedisStore:
     """Build a store that waits long enough for a busy machine."""
-    connection = Connection(
-        parse_endpoint(url),
-        clock=clock,
-        backoff=Backoff(random=lambda: 0.0),
-        timeout_s=GENEROUS_TIMEOUT_S,
+    server = server_at(
+        parse_url(url), clock=clock, random=lambda: 0.0, timeout_s=GENEROUS_TIMEOUT_S
     )
-    return RedisStore(connection, script=script or charge_script(), clock=clock)
+    return RedisStore(server, script=script or charge_script(), clock=clock)
 
 
 class Bench(Protocol):
