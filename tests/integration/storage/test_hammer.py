@@ -28,15 +28,12 @@ pytestmark = [
 
 
 def test_processes_that_hammer_one_subject_get_exactly_its_limit(server: Server) -> None:
-    """No window holds more than the limit, the fullest holds it, and nothing allowed is withheld.
-
-    Allowed is the limit for every window that has passed. As many admissions cannot be had in less
-    time than their windows take, and are had in hardly more.
-    """
+    """No window holds more than the limit, the fullest holds it, and no place is withheld."""
     ends_s, admissions = hammered(server, "plain", SECONDS)
     began_s = min(it.sent_s for it in admissions)
     took_s = max(it.received_s for it in admissions) - began_s
     window_s, limit = PLAIN.window_ms / 1000, PLAIN.limit
+    # As many admissions cannot be had in less time than their windows take, nor should in more.
     least_s = (ceil(len(admissions) / limit) - 1) * window_s
     told(f"{len(admissions)} admissions in {took_s:.3f} s, possible in {least_s} s")
     assert most_in_a_window(admissions, window_s) == limit
@@ -45,10 +42,7 @@ def test_processes_that_hammer_one_subject_get_exactly_its_limit(server: Server)
 
 
 def test_processes_that_hammer_several_limits_keep_within_each(server: Server) -> None:
-    """Requests of different costs under two rates and a quota: each is kept, the quota to the last.
-
-    The quota is what ends it: its last place goes to a request that costs one.
-    """
+    """Requests of different costs under two rates and a quota: each is kept to the last place."""
     _, admissions = hammered(server, "mixed", MIXED_SECONDS)
     requests = [replace(it, cost=1) for it in admissions]
     told(f"{len(admissions)} admissions of {sum(it.cost for it in admissions)} places")
