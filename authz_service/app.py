@@ -25,7 +25,7 @@ from authz_service.storage.from_url import (
     store_from_url,
     use_log_from_url,
 )
-from authz_service.storage.memory import MemoryStore
+from authz_service.storage.stand_in import StandIn
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.listeners import build_server
@@ -52,6 +52,7 @@ class Application:
         if self.store_keys is not None:
             self.store_keys.configure(configuration.credentials.keys)
         self.engine.use(configuration.policy, _credentials(configuration, self.store_keys))
+        self.store.forget_denials()
         tell_loaded(self.metrics, configuration)
 
 
@@ -67,7 +68,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
-    store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=metrics)
+    stand_in = StandIn(clock, sharing=settings.processes_sharing_limits)
+    store = FailoverStore(shared, stand_in=stand_in, clock=clock, metrics=metrics)
     store_keys = _store_keys(settings, configuration, clock)
     engine = Engine(
         policy=configuration.policy,

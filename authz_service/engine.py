@@ -17,7 +17,7 @@ from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
 from authz_service.core.respond import Answer, respond
-from authz_service.core.rules import Charge, Policy, Rate, Route, StoreFailure
+from authz_service.core.rules import Charge, Policy, Rate, Route
 from authz_service.core.verdict import (
     BAD_CREDENTIALS,
     UNAVAILABLE_REASONS,
@@ -42,14 +42,13 @@ class Counter(Protocol):
         self,
         subject: str,
         charges: tuple[Charge, ...],
-        on_failure: StoreFailure,
         *,
         once: str | None,
     ) -> Metered:
         """Take every charge or none; under one `once`, take them once.
 
         Raises:
-            StoreError: the store failed and `on_failure` is DENY.
+            StoreError: the store failed and one of the charges is to be denied then.
         """
 
 
@@ -174,9 +173,7 @@ class Engine:
         if not charges:
             return Allow(route, identity, None)
         try:
-            metered = await self._counter.charge(
-                identity.subject, charges, route.on_store_failure, once=once
-            )
+            metered = await self._counter.charge(identity.subject, charges, once=once)
         except StoreError:
             return Unavailable(Reason.STORE_UNAVAILABLE, route, identity)
         if not metered.admitted:

@@ -200,6 +200,12 @@ class Settings(BaseModel):
         alias="REDIS_URL",
         description="Where counters live; unset: in this process's memory.",
     )
+    replicas: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None,
+        alias="AUTHZ_REPLICAS",
+        description="How many of these services share the store. Set: while it is away, each worker"
+        " admits its part of a limit, not all of it.",
+    )
     admin_token: AdminToken = Field(
         default=SecretStr(""),
         alias="AUTHZ_ADMIN_TOKEN",
@@ -232,6 +238,11 @@ class Settings(BaseModel):
     def counts_in_memory(self) -> bool:
         """Whether counters live in the worker's own memory."""
         return self.store_url.get_secret_value().startswith("memory:")
+
+    @property
+    def processes_sharing_limits(self) -> int:
+        """How many processes divide the limits among them while the store is away; 1: none do."""
+        return 1 if self.replicas is None else self.replicas * self.workers
 
     @property
     def has_admin_api(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from authz_service.commands.command_line import DONE, WRONG, Commands
 from authz_service.commands.words import aligned, limit_in_words, size_in_words
-from authz_service.core.rules import Authentication, Policy, Route
+from authz_service.core.rules import Authentication, Limit, Policy, Route
 from authz_service.errors import ConfigurationError
 from authz_service.identity.key_sources import trust
 from authz_service.policy.notes import warnings
@@ -40,12 +40,17 @@ def _run(parsed: argparse.Namespace) -> int:
         return WRONG
     notes = warnings(policy)
     if parsed.json:
-        print(json.dumps({"ok": True, "warnings": notes, "policy": asdict(policy)}, indent=2))
+        print(json.dumps({"ok": True, "warnings": notes, "policy": _as_data(policy)}, indent=2))
         return DONE
     print("\n".join(_lines(parsed.policy, policy)))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     return DONE
+
+
+def _as_data(policy: Policy) -> dict[str, object]:
+    """All that a policy says; not what only a check in progress says of a charge."""
+    return asdict(policy, dict_factory=lambda pairs: {k: v for k, v in pairs if k != "held"})
 
 
 def _lines(file: Path, policy: Policy) -> Iterator[str]:
@@ -55,8 +60,8 @@ def _lines(file: Path, policy: Policy) -> Iterator[str]:
     tiers = [
         (
             f"  {tier.name}",
-            limit_in_words(tier.rate) if tier.rate else "no rate",
-            limit_in_words(tier.quota) if tier.quota else "no quota",
+            _limit(tier.rate) if tier.rate else "no rate",
+            _limit(tier.quota) if tier.quota else "no quota",
             f"files up to {size_in_words(tier.max_upload_bytes)}",
         )
         for tier in policy.tiers.values()
@@ -89,7 +94,12 @@ def _terms(route: Route) -> Iterator[str]:
     if route.cost:
         yield f"{route.cost} from rate and quota"
     for limit in route.limits:
-        yield f"{limit.name} {limit_in_words(limit)}"
+        yield f"{limit.name} {_limit(limit)}"
     if route.forward_limits:
         yield "limits forwarded"
     yield f"store away: {route.on_store_failure}"
+
+
+def _limit(limit: Limit) -> str:
+    words = limit_in_words(limit)
+    return f"{words} (store away: {limit.on_store_failure})" if limit.on_store_failure else words

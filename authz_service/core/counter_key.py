@@ -46,8 +46,14 @@ def _fingerprint(charges: tuple[Charge, ...]) -> bytes:
 
     What a process holds besides, or does while the store is away, makes no other question of it.
     """
-    asked = [(charge.limit, charge.cost) for charge in charges]
-    return blake2b(repr(asked).encode(), digest_size=8).hexdigest().encode()
+    asked = repr([_asked(charge.limit, charge.cost) for charge in charges])
+    return blake2b(asked.encode(), digest_size=8).hexdigest().encode()
+
+
+def _asked(limit: Limit, cost: int) -> tuple[str | int, ...]:
+    if isinstance(limit, Rate):
+        return ("rate", limit.name, limit.limit, limit.window_ms, cost)
+    return ("quota", limit.name, limit.limit, limit.period.value, limit.zone, cost)
 
 
 def _counter(limit: Limit) -> bytes:

@@ -57,9 +57,13 @@ class Metered:
 
 
 def told_later(metered: Metered, elapsed_ms: int) -> Metered:
-    """Return the answer to an admission as it is told again, with the time passed since."""
+    """Return an answer as it is told again, with the time passed since."""
     readings = tuple(
-        replace(reading, reset_ms=max(0, reading.reset_ms - elapsed_ms))
+        replace(
+            reading,
+            reset_ms=max(0, reading.reset_ms - elapsed_ms),
+            retry_after_ms=max(0, reading.retry_after_ms - elapsed_ms),
+        )
         for reading in metered.readings
     )
     return replace(metered, readings=readings)

@@ -39,21 +39,29 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """At most `limit` admissions in any trailing window of `window_ms` milliseconds."""
+    """At most `limit` admissions in any trailing window of `window_ms` milliseconds.
+
+    `on_store_failure` None leaves it to the route what happens while the store is away.
+    """
 
     name: str
     limit: int
     window_ms: int
+    on_store_failure: StoreFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """At most `limit` admissions in one calendar period of `zone` (an IANA time zone name)."""
+    """At most `limit` admissions in one calendar period of `zone` (an IANA time zone name).
+
+    `on_store_failure` None leaves it to the route what happens while the store is away.
+    """
 
     name: str
     limit: int
     period: Period
     zone: str
+    on_store_failure: StoreFailure | None = None
 
 
 Limit = Rate | Quota
@@ -101,8 +109,8 @@ class Route:
     `paths` are exact paths or templates in which `{name}` stands for one non-empty segment.
     Of a caller the route asks for one of `tiers`, all of `scopes` and one of `credentials`, which
     are values of `Method`; empty, it does not ask. A route in `shadow` decides and tells, and lets
-    every request pass. `charges` holds, for each tier name, everything a request takes: computed
-    once, read per check.
+    every request pass. `on_store_failure` is for limits that say nothing themselves. `charges`
+    holds, for each tier name, everything a request takes: computed once, read per check.
     """
 
     name: str

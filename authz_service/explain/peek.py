@@ -5,7 +5,7 @@ from dataclasses import replace
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
 from authz_service.core.meter import Metered, Reading
-from authz_service.core.rules import Charge, Rate, StoreFailure
+from authz_service.core.rules import Charge, Rate
 from authz_service.errors import AuthzServiceError, StoreError
 from authz_service.storage.base import CounterStore
 
@@ -36,7 +36,6 @@ class PeekingCounter:
         self,
         subject: str,
         charges: tuple[Charge, ...],
-        on_failure: StoreFailure,  # noqa: ARG002 - there is nothing to fall back to
         *,
         once: str | None,  # noqa: ARG002 - a request that is explained has not been answered yet
     ) -> Metered:

@@ -12,9 +12,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.registry import Collector
 
-from authz_service.core.meter import Scope
+from authz_service.core.meter import Metered, Scope
 from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
 from authz_service.observe.exposition import Encoder
+from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
 
 _BUCKETS_SECONDS = (
@@ -106,6 +107,7 @@ class Metrics:
             registry=self._registry,
         )
         self._decided: dict[tuple[str, str, str], Counter] = {}
+        self._limits = LimitSeries(self._registry)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
@@ -133,6 +135,14 @@ class Metrics:
         decision = _DECISIONS.get(reason, Decision.DENY)
         tier = metadata.get("tier", "")
         self._shadows.labels(metadata["route"], decision.value, reason, tier).inc()
+
+    def metered(self, metered: Metered) -> None:
+        """The limits of one request were looked at."""
+        self._limits.metered(metered)
+
+    def denial_recalled(self) -> None:
+        """A denial was told again without asking the shared store."""
+        self._store.denials_recalled.inc()
 
     def store_called(self, outcome: StoreOutcome, seconds: float) -> None:
         """The shared store answered, or failed to, after so many seconds."""
@@ -242,10 +252,15 @@ class _StoreSeries:
             buckets=_BUCKETS_SECONDS,
             registry=registry,
         )
+        self.denials_recalled = Counter(
+            "authz_store_denials_recalled_total",
+            "Denials told again from memory, without a call to the shared counter store.",
+            registry=registry,
+        )
         self.fallback_active = Gauge(
             FALLBACK_GAUGE,
-            "1 while the shared counter store is left alone because it keeps failing; "
-            "the greatest over workers.",
+            "1 while the shared counter store, or a part of it, is left alone because it keeps "
+            "failing; the greatest over workers.",
             registry=registry,
         )
         decisions = Counter(

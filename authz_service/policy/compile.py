@@ -59,7 +59,10 @@ def _route(part: RoutePart, file: PolicyFile, tiers: Mapping[str, Tier]) -> Rout
     own = tuple(limits.route_limit(limit) for limit in part.limits)
     if authentication is Authentication.NONE:
         cost = 0
-    charges = {name: tier_charges(tier, cost, own) for name, tier in tiers.items()}
+    on_store_failure = StoreFailure(part.on_store_failure or file.defaults.on_store_failure)
+    charges = {
+        name: tier_charges(tier, cost, own, on_store_failure) for name, tier in tiers.items()
+    }
     return Route(
         name=part.name,
         methods=tuple(part.match.method),
@@ -73,7 +76,7 @@ def _route(part: RoutePart, file: PolicyFile, tiers: Mapping[str, Tier]) -> Rout
         scopes=tuple(part.scopes),
         credentials=tuple(part.credentials),
         shadow=_is_in_shadow(part, file, authentication),
-        on_store_failure=StoreFailure(part.on_store_failure or file.defaults.on_store_failure),
+        on_store_failure=on_store_failure,
         charges=charges,
     )
 

@@ -71,6 +71,8 @@ class TierPart(_Part):
     rate: RateText | None = Field(default=None, description="Requests in any trailing window.")
     quota: QuotaText | None = Field(default=None, description="Requests in a calendar period.")
     max_upload: Size = Field(description="The largest file.")
+    rate_on_store_failure: StoreFailureText | None = None
+    quota_on_store_failure: StoreFailureText | None = None
 
 
 class RouteLimitPart(_Part):
@@ -78,6 +80,7 @@ class RouteLimitPart(_Part):
 
     name: Name
     rate: RateText
+    on_store_failure: StoreFailureText | None = None
 
 
 class MatchPart(_Part):

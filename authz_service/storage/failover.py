@@ -1,7 +1,6 @@
-"""What a limited request gets while the shared store does not answer."""
+"""Fail-over: the shared store while it answers, and what each limit wants while it does not."""
 
-from dataclasses import replace
-from typing import Final, assert_never
+from typing import Final
 
 import structlog
 
@@ -12,6 +11,9 @@ from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics, StoreOutcome
 from authz_service.storage.base import CounterStore, InconclusiveError
 from authz_service.storage.breaker import Breaker
+from authz_service.storage.breakers import Breakers
+from authz_service.storage.denials import Denials
+from authz_service.storage.stand_in import StandIn
 
 _WARNING_INTERVAL_MS: Final = 1_000
 
@@ -21,31 +23,29 @@ _log = structlog.get_logger(__name__)
 class FailoverStore:
     """Counts in the shared store, and says so when it had to do otherwise.
 
-    After repeated failures a circuit breaker keeps calls from waiting for a store that is gone.
+    After repeated failures a circuit breaker keeps calls from waiting for a store, or for the part
+    of one, that is gone. A denial is told again from memory for as long as it is certain to hold.
     """
 
     def __init__(
-        self, shared: CounterStore, *, local: CounterStore, clock: Clock, metrics: Metrics
+        self, shared: CounterStore, *, stand_in: StandIn, clock: Clock, metrics: Metrics
     ) -> None:
         self._shared = shared
-        self._local = local
+        self._stand_in = stand_in
         self._clock = clock
         self._metrics = metrics
-        self._breaker = Breaker()
+        self._breakers = Breakers()
+        self._denials = Denials()
+        self._is_failing = False
         self._next_warning_ms = 0
 
     @property
     def is_failing(self) -> bool:
-        """Whether the shared store has failed so often that it is left alone for now."""
-        return self._breaker.is_open
+        """Whether a part of the shared store has failed so often that it is left alone for now."""
+        return self._is_failing
 
     async def charge(
-        self,
-        subject: str,
-        charges: tuple[Charge, ...],
-        on_failure: StoreFailure,
-        *,
-        once: str | None = None,
+        self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
         """Take every charge from its limit, or none of them; `Metered.scope` says where.
 
@@ -53,62 +53,99 @@ class FailoverStore:
         in the shared store may have been taken there all the same.
 
         Raises:
-            StoreError: the shared store did not answer and `on_failure` is to deny, or this
-                process could not count either.
+            StoreError: the shared store did not answer and one of the charges is to be denied
+                then, or this process could not count either.
         """
-        try:
-            return await self._charge_shared(subject, charges, once)
-        except StoreError:
-            if on_failure is StoreFailure.DENY:
-                raise
-        if on_failure is StoreFailure.ALLOW:
-            self._metrics.fallback_decided(Scope.UNCOUNTED)
-            return Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
-        if on_failure is StoreFailure.LOCAL:
-            metered = await self._local.charge(subject, charges, once=once)
-            self._metrics.fallback_decided(Scope.LOCAL)
-            return replace(metered, scope=Scope.LOCAL)
-        assert_never(on_failure)
+        metered = self._denials.recall(subject, charges, self._clock.monotonic_ms())
+        if metered is not None:
+            self._metrics.denial_recalled()
+        else:
+            metered = await self._count(subject, charges, once)
+        self._metrics.metered(metered)
+        return metered
+
+    def forget_denials(self) -> None:
+        """Ask the shared store anew for everybody: what is enforced has changed."""
+        self._denials.clear()
 
     async def close(self) -> None:
         """Close both stores."""
         try:
             await self._shared.close()
         finally:
-            await self._local.close()
+            await self._stand_in.close()
+
+    async def _count(self, subject: str, charges: tuple[Charge, ...], once: str | None) -> Metered:
+        try:
+            return await self._charge_shared(subject, charges, once)
+        except StoreError:
+            if any(charge.on_store_failure is StoreFailure.DENY for charge in charges):
+                raise
+        counted = tuple(it for it in charges if it.on_store_failure is StoreFailure.LOCAL)
+        if not counted:
+            self._metrics.fallback_decided(Scope.UNCOUNTED)
+            return Metered(admitted=True, readings=(), scope=Scope.UNCOUNTED)
+        metered = await self._stand_in.charge(subject, counted, once=once)
+        self._metrics.fallback_decided(Scope.LOCAL)
+        return metered
 
     async def _charge_shared(
         self, subject: str, charges: tuple[Charge, ...], once: str | None
     ) -> Metered:
-        ticket = self._breaker.ask(self._clock.monotonic_ms())
+        asked_ms = self._clock.monotonic_ms()
+        breaker = self._breakers.of(self._shared.part_of(subject), asked_ms)
+        ticket = breaker.ask(asked_ms)
         if ticket is None:
             self._metrics.store_skipped()
             raise StoreError("the counter store keeps failing and is left alone for up to a second")
+        asked = await self._stand_in.held(subject, charges)
+        metered = await self._ask(subject, asked, once, breaker=breaker, ticket=ticket)
+        self._stand_in.heard(subject, metered)
+        if metered.admitted:
+            return metered
+        if asked is not charges:  # some of the places are this process's own: no answer to keep
+            return await self._stand_in.denied(subject, metered)
+        received_ms = self._clock.monotonic_ms()
+        self._denials.note(subject, charges, metered, asked_ms=asked_ms, received_ms=received_ms)
+        return metered
+
+    async def _ask(
+        self,
+        subject: str,
+        charges: tuple[Charge, ...],
+        once: str | None,
+        *,
+        breaker: Breaker,
+        ticket: int,
+    ) -> Metered:
         began = stopwatch()
         try:
             metered = await self._shared.charge(subject, charges, once=once)
         except StoreError as error:
             self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
-            self._failed(error, ticket)
+            self._failed(error, breaker, ticket)
             raise
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
-        self._succeeded(ticket)
+        breaker.succeeded(ticket, self._clock.monotonic_ms())
+        if self._is_failing:
+            self._look_whether_all_answers()
         return metered
 
-    def _succeeded(self, ticket: int) -> None:
-        was_open = self._breaker.is_open
-        self._breaker.succeeded(ticket, self._clock.monotonic_ms())
-        if was_open and not self._breaker.is_open:
+    def _look_whether_all_answers(self) -> None:
+        self._breakers.forget_gone(self._clock.monotonic_ms())
+        if not self._breakers.is_open:
+            self._is_failing = False
             _log.info("the counter store answers again")
             self._metrics.fallback(active=False)
 
-    def _failed(self, error: StoreError, ticket: int) -> None:
+    def _failed(self, error: StoreError, breaker: Breaker, ticket: int) -> None:
         if isinstance(error, InconclusiveError):
             self._warn(error)
             return
-        was_open = self._breaker.is_open
-        self._breaker.failed(ticket, self._clock.monotonic_ms())
-        if self._breaker.is_open and not was_open:
+        was_open = breaker.is_open
+        breaker.failed(ticket, self._clock.monotonic_ms())
+        if breaker.is_open and not was_open:
+            self._is_failing = True
             _log.error("the counter store keeps failing", error=str(error))
             self._metrics.fallback(active=True)
 

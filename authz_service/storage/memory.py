@@ -50,6 +50,11 @@ class MemoryStore:
         self._answers = RecentAnswers()
         self._closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is counted."""
+        return not self._expires_ms
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
@@ -103,6 +108,10 @@ class MemoryStore:
     def part_of(self, subject: str) -> str:  # noqa: ARG002 - the same for all
         """The memory is one part."""
         return ""
+
+    def sweep(self) -> None:
+        """Drop a few counters that count for nothing any more, as every charge does."""
+        self._drop_expired(self._clock.now_ms())
 
     async def close(self) -> None:
         """Forget everything."""

@@ -123,7 +123,7 @@ def route(
         scopes=scopes,
         credentials=credentials,
         shadow=shadow,
-        charges={tier.name: tier_charges(tier, cost, limits) for tier in tiers},
+        charges={tier.name: tier_charges(tier, cost, limits, on_store_failure) for tier in tiers},
     )
 
 

@@ -20,7 +20,8 @@ class Fault(Enum):
 class FaultyStore:
     """A store that works like the one inside it until `fault` is set.
 
-    `calls` counts the calls that reached it.
+    `calls` counts the calls that reached it. `parts` names the part of the store that counts a
+    subject; with `failing_part` the fault is of that part alone.
     """
 
     def __init__(self, inner: CounterStore, *, fault: Fault | None = None) -> None:
@@ -28,6 +29,8 @@ class FaultyStore:
         self._healthy = asyncio.Event()
         self._fault = fault
         self.calls = 0
+        self.parts: dict[str, str] = {}
+        self.failing_part: str | None = None
         self.fault = fault
 
     @property
@@ -47,34 +50,36 @@ class FaultyStore:
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
         """Charge the inner store, unless a fault is in force."""
-        await self._suffer()
+        await self._suffer(subject)
         if self._fault is Fault.LYING:
             return _untouched(charges)
         return await self._inner.charge(subject, charges, once=once)
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """Look at the inner store, unless a fault is in force."""
-        await self._suffer()
+        await self._suffer(subject)
         if self._fault is Fault.LYING:
             return _untouched(charges)
         return await self._inner.peek(subject, charges)
 
     async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
         """Reset the inner store, unless a fault is in force."""
-        await self._suffer()
+        await self._suffer(subject)
         if self._fault is not Fault.LYING:
             await self._inner.reset(subject, limits)
 
     def part_of(self, subject: str) -> str:
-        """The part of the inner store."""
-        return self._inner.part_of(subject)
+        """The part that `parts` names, or the one of the inner store."""
+        return self.parts.get(subject) or self._inner.part_of(subject)
 
     async def close(self) -> None:
         """Close the inner store."""
         await self._inner.close()
 
-    async def _suffer(self) -> None:
+    async def _suffer(self, subject: str) -> None:
         self.calls += 1
+        if self.failing_part is not None and self.part_of(subject) != self.failing_part:
+            return
         if self._fault is Fault.FAILING:
             raise StoreError("this store fails on purpose")
         if self._fault is Fault.SLOW:

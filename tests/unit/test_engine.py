@@ -23,6 +23,7 @@ from authz_service.observe.metrics import Metrics
 from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.stand_in import StandIn
 from authz_service.testing.builders import facts, key_record, policy, quota, rate, route, tier
 from authz_service.testing.clock import ManualClock
 from authz_service.testing.credentials import FixedCredentials
@@ -49,7 +50,7 @@ class Bench:
             policy=policy([self.asked], tiers=TIERS, bad_credentials=BAD_ONES),
             credentials=self.credentials,
             counter=FailoverStore(
-                self.store, local=MemoryStore(self.clock), clock=self.clock, metrics=Metrics()
+                self.store, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
             ),
             guesses=BadCredentials(self.clock),
             clock=self.clock,

@@ -68,6 +68,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
             "API_KEYS": "[]",
             "JWT_SECRET": "j" * 32,
             "REDIS_URL": "redis://store:6379",
+            "AUTHZ_REPLICAS": "3",
             "GOOGLE_CLOUD_PROJECT": "project-1",
             "DEBUG": "true",
             "PATH": "/usr/bin",
@@ -82,6 +83,7 @@ def test_every_variable_has_its_effect(policy_file: str) -> None:
     assert settings.api_keys.get_secret_value() == "[]"
     assert settings.jwt_secret.get_secret_value() == "j" * 32
     assert settings.store_url.get_secret_value() == "redis://store:6379"
+    assert settings.replicas == 3
     assert settings.google_cloud_project == "project-1"
     assert settings.debug is True
 
@@ -206,6 +208,18 @@ def test_several_workers_need_addresses_and_a_store_they_share(policy_file: str)
         "AUTHZ_GRPC_LISTEN: names 2 addresses for 3 workers (AUTHZ_WORKERS)",
         "REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)",
     )
+
+
+def test_limits_are_divided_among_the_workers_of_all_replicas(policy_file: str) -> None:
+    """Three services of two workers are six processes; of how many is unknown unless it is said."""
+    two = {
+        "AUTHZ_POLICY_FILE": policy_file,
+        "REDIS_URL": "redis://store:6379",
+        "AUTHZ_WORKERS": "2",
+    }
+    assert load_settings(two | {"AUTHZ_REPLICAS": "3"}).processes_sharing_limits == 6
+    assert load_settings(two | {"AUTHZ_REPLICAS": "1"}).processes_sharing_limits == 2
+    assert load_settings(two).processes_sharing_limits == 1
 
 
 def test_a_destination_may_be_a_name_or_an_address(policy_file: str) -> None:

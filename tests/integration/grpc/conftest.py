@@ -18,6 +18,7 @@ from authz_service.settings import GrpcServer
 from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.stand_in import StandIn
 from authz_service.testing.builders import PlantedSecrets, read_policy
 from authz_service.testing.clock import ManualClock
 from authz_service.testing.server import Worker, serving
@@ -124,7 +125,7 @@ async def stack(  # noqa: PLR0917 - fixtures are passed by name
         policy=policy,
         credentials=Credentials(keys=keys),
         guesses=BadCredentials(clock),
-        counter=FailoverStore(store, local=MemoryStore(clock), clock=clock, metrics=Metrics()),
+        counter=FailoverStore(store, stand_in=StandIn(clock), clock=clock, metrics=Metrics()),
         clock=clock,
         new_id=lambda: "decision-1",
     )

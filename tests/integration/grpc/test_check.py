@@ -17,6 +17,7 @@ from authz_service.settings import GrpcServer
 from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.stand_in import StandIn
 from authz_service.testing.builders import PlantedSecrets
 from authz_service.testing.clock import ManualClock
 from authz_service.testing.credentials import FixedCredentials
@@ -244,7 +245,7 @@ async def test_a_bug_is_answered_with_503(  # noqa: PLR0917 - fixtures are passe
             raise RuntimeError("a bug")
 
     counter = FailoverStore(
-        MemoryStore(clock), local=MemoryStore(clock), clock=clock, metrics=Metrics()
+        MemoryStore(clock), stand_in=StandIn(clock), clock=clock, metrics=Metrics()
     )
     engine = Engine(
         policy=policy,

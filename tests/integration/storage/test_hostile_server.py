@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from authz_service.storage.base import InconclusiveError
 from authz_service.storage.breaker import INCIDENTS_TO_OPEN
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.from_url import store_from_url
-from authz_service.storage.memory import MemoryStore
+from authz_service.storage.stand_in import StandIn
 from authz_service.testing.clock import ManualClock
 
 ANSWER = b"*4\r\n:1\r\n:4\r\n:60000\r\n:0\r\n"
 MINUTE = (Charge(Rate(name="per-minute", limit=5, window_ms=60_000), 1),)
+DENIED = tuple(replace(charge, on_store_failure=StoreFailure.DENY) for charge in MINUTE)
 
 
 @asynccontextmanager
@@ -204,7 +206,7 @@ async def failing_over(
 ) -> AsyncIterator[FailoverStore]:
     """Open a store as it is deployed, but for the time a reply may take."""
     shared = store_from_url(url, clock=clock, random=lambda: 0.5, timeout_ms=timeout_ms)
-    store = FailoverStore(shared, local=MemoryStore(clock), clock=clock, metrics=Metrics())
+    store = FailoverStore(shared, stand_in=StandIn(clock), clock=clock, metrics=Metrics())
     try:
         yield store
     finally:
@@ -229,15 +231,15 @@ async def test_a_server_that_cannot_serve_is_left(tmp_path: Path, refusal: str) 
         server_refusing(tmp_path, refusal) as server,
         failing_over(server.url, clock) as store,
     ):
-        calls = (store.charge(f"key:{n}", MINUTE, StoreFailure.DENY) for n in range(20))
+        calls = (store.charge(f"key:{n}", DENIED) for n in range(20))
         errors = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(error) for error in errors} == {StoreError}
         server.refuses = False
         with pytest.raises(InconclusiveError, match="no connection"):
-            await store.charge("key:a", MINUTE, StoreFailure.DENY)
+            await store.charge("key:a", DENIED)
         assert server.connections == 1
         clock.advance(20)
-        answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
+        answer = await store.charge("key:a", MINUTE)
         assert (answer.scope, server.connections) == (Scope.SHARED, 2)
 
 
@@ -274,7 +276,7 @@ async def test_an_error_of_one_key_does_not_condemn_the_server(
         failing_over(server.url, ManualClock()) as store,
     ):
         for _ in range(2 * INCIDENTS_TO_OPEN):
-            answer = await store.charge("key:a", MINUTE, StoreFailure.LOCAL)
+            answer = await store.charge("key:a", MINUTE)
             assert answer.scope is Scope.LOCAL
         assert store.is_failing is opens
         assert server.connections == 1
@@ -311,7 +313,7 @@ async def test_one_late_reply_does_not_open_the_breaker(tmp_path: Path) -> None:
     ):
 
         async def charge() -> Scope:
-            return (await store.charge("key:a", MINUTE, StoreFailure.LOCAL)).scope
+            return (await store.charge("key:a", MINUTE)).scope
 
         assert await charge() is Scope.SHARED
         goes_on.clear()

@@ -2,7 +2,7 @@
 
 from authz_service.core.charges import charges_of, single, tier_charges
 from authz_service.core.identity import Identity, Method
-from authz_service.core.rules import Charge, Overrides, Period, Policy
+from authz_service.core.rules import Charge, Overrides, Period, Policy, StoreFailure
 from authz_service.testing.builders import policy, quota, rate, route, tier
 
 FREE = tier("free", rate=rate(10), quota=quota(500))
@@ -28,7 +28,7 @@ def test_a_request_takes_from_its_tier_and_its_route() -> None:
 
 def test_a_cost_of_nothing_takes_nothing_from_the_tier() -> None:
     """The route's own limits count all the same."""
-    assert tier_charges(FREE, 0, (BURST,)) == (Charge(BURST, 1),)
+    assert tier_charges(FREE, 0, (BURST,), StoreFailure.LOCAL) == (Charge(BURST, 1),)
     own = Overrides(rate=rate(2))
     assert of(caller(own), cost=0) == (Charge(BURST, 1),)
 

@@ -58,9 +58,18 @@ def test_tiers_get_rates_and_quotas_named_after_their_window() -> None:
     assert tiers["free"].quota == Quota(
         name="per-week", limit=1_000, period=Period.WEEK, zone="Europe/Berlin"
     )
-    assert tiers["pro"].rate == Rate(name="per-hour", limit=1_000, window_ms=3_600_000)
+    assert tiers["pro"].rate == Rate(
+        name="per-hour",
+        limit=1_000,
+        window_ms=3_600_000,
+        on_store_failure=StoreFailure.LOCAL,
+    )
     assert tiers["pro"].quota == Quota(
-        name="per-month", limit=20_000, period=Period.MONTH, zone="Europe/Berlin"
+        name="per-month",
+        limit=20_000,
+        period=Period.MONTH,
+        zone="Europe/Berlin",
+        on_store_failure=StoreFailure.ALLOW,
     )
     assert tiers["partner"].rate == Rate(name="per-24h", limit=10, window_ms=86_400_000)
 
@@ -142,6 +151,15 @@ def test_a_route_keeps_its_own_words_over_the_defaults() -> None:
     assert partner.on_store_failure is StoreFailure.DENY
 
 
+def test_a_limit_keeps_its_own_words_over_those_of_its_route() -> None:
+    """What becomes of a limit while the store is away: the limit says, or else the route."""
+    _, order, _, partner = load_policy(VALID / "complete.yaml", {}).routes
+    modes = [charge.on_store_failure for charge in order.charges["pro"]]
+    allow, deny = StoreFailure.ALLOW, StoreFailure.DENY
+    assert modes == [StoreFailure.LOCAL, allow, allow, deny]
+    assert [charge.on_store_failure for charge in partner.charges["pro"]] == [deny]
+
+
 def test_a_request_takes_its_cost_from_the_tier_and_one_from_the_routes_limits() -> None:
     """Cost applies to rate and quota; each limit of the route counts 1 whatever the cost."""
     policy = load_policy(VALID / "complete.yaml", {})
@@ -149,18 +167,19 @@ def test_a_request_takes_its_cost_from_the_tier_and_one_from_the_routes_limits()
     assert free.rate is not None
     assert free.quota is not None
     assert order.charges["free"] == (
-        Charge(free.rate, 3),
-        Charge(free.quota, 3),
-        Charge(Rate(name="writes", limit=30, window_ms=60_000), 1),
-        Charge(Rate(name="burst", limit=2, window_ms=1_000), 1),
+        Charge(free.rate, 3, StoreFailure.ALLOW),
+        Charge(free.quota, 3, StoreFailure.ALLOW),
+        Charge(Rate(name="writes", limit=30, window_ms=60_000), 1, StoreFailure.ALLOW),
+        Charge(order.limits[1], 1, StoreFailure.DENY),
     )
+    assert (order.limits[1].name, order.limits[1].limit) == ("burst", 2)
     assert order.global_limits == (Rate(name="writes-total", limit=600, window_ms=60_000),)
 
 
 def test_a_cost_of_zero_leaves_the_tier_out() -> None:
     """A limit of which a request takes nothing has no part in it."""
     partner = load_policy(VALID / "complete.yaml", {}).routes[3]
-    writes = Charge(Rate(name="writes", limit=30, window_ms=60_000), 1)
+    writes = Charge(Rate(name="writes", limit=30, window_ms=60_000), 1, StoreFailure.DENY)
     assert set(partner.charges.values()) == {(writes,)}
 
 

@@ -1,6 +1,7 @@
 """What a request gets while the shared store does not answer: every mode, every fault."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,13 +11,27 @@ from authz_service.core.rules import Charge, Rate, StoreFailure
 from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics
 from authz_service.storage.breaker import INCIDENTS_TO_OPEN, PROBE_INTERVAL_MS
+from authz_service.storage.denials import LONGEST_MS
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.recent import WINDOW_MS
+from authz_service.storage.stand_in import StandIn
 from authz_service.testing.clock import ManualClock
 from authz_service.testing.stores import Fault, FaultyStore
 
 TWO = (Charge(Rate(name="minute", limit=2, window_ms=60_000), 1),)
+
+
+WIDE = (
+    Charge(
+        Rate(name="wide", limit=1_000, window_ms=60_000), 1, on_store_failure=StoreFailure.ALLOW
+    ),
+)
+
+
+def failing(mode: StoreFailure) -> tuple[Charge, ...]:
+    """One of two a minute, under a mode."""
+    return tuple(replace(charge, on_store_failure=mode) for charge in TWO)
 
 
 class Stack:
@@ -26,20 +41,24 @@ class Stack:
         self.clock = ManualClock()
         self.shared = FaultyStore(MemoryStore(self.clock))
         self.store = FailoverStore(
-            self.shared, local=MemoryStore(self.clock), clock=self.clock, metrics=Metrics()
+            self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
         )
 
     async def charge(
         self, mode: StoreFailure = StoreFailure.LOCAL, *, once: str | None = None
     ) -> Metered:
         """Make one charge for one subject."""
-        return await self.store.charge("key:a", TWO, mode, once=once)
+        return await self.store.charge("key:a", failing(mode), once=once)
+
+    async def answer(self) -> Metered:
+        """Make a charge that no limit denies."""
+        return await self.store.charge("key:a", WIDE)
 
     async def fail(self, times: int = INCIDENTS_TO_OPEN) -> None:
         """Let the shared store fail, one call after the other."""
         self.shared.fault = Fault.FAILING
         for _ in range(times):
-            await self.charge(StoreFailure.ALLOW)
+            await self.answer()
 
 
 @pytest.mark.parametrize("mode", StoreFailure)
@@ -77,6 +96,88 @@ async def test_allow_lets_through_without_figures() -> None:
     assert [await stack.charge(StoreFailure.ALLOW) for _ in range(9)] == [uncounted] * 9
 
 
+async def test_each_limit_has_a_mode_of_its_own() -> None:
+    """Those to be counted here are, those to be let through take no part, at either end."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    counted, passed = failing(StoreFailure.LOCAL), failing(StoreFailure.ALLOW)
+    other = tuple(replace(it, limit=replace(it.limit, name="other")) for it in passed)
+    answers = [await stack.store.charge("key:a", counted + other) for _ in range(3)]
+    assert [answer.admitted for answer in answers] == [True, True, False]
+    assert [[it.charge for it in answer.readings] for answer in answers] == [[*counted]] * 3
+
+
+async def test_one_limit_to_be_denied_denies_the_request() -> None:
+    """Whatever the others want; nothing is counted here."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await stack.store.charge(
+                "key:a", failing(StoreFailure.LOCAL) + failing(StoreFailure.DENY)
+            )
+    assert [(await stack.charge()).admitted for _ in range(3)] == [True, True, False]
+
+
+async def test_a_denial_is_told_again_without_asking() -> None:
+    """For a second; and at once for another question, or when what is enforced has changed."""
+    stack = Stack()
+    answers = [await stack.charge() for _ in range(4)]
+    assert [answer.admitted for answer in answers] == [True, True, False, False]
+    assert stack.shared.calls == 3
+    stack.clock.advance(400)
+    assert (await stack.charge()).readings[0].retry_after_ms == 59_600
+    assert stack.shared.calls == 3
+    stack.store.forget_denials()
+    await stack.charge()
+    stack.clock.advance(LONGEST_MS)
+    await stack.charge()
+    assert stack.shared.calls == 5
+
+
+async def test_a_denial_from_memory_is_the_stores_own_while_it_is_away() -> None:
+    """It still holds, and says nothing of whether the store answers."""
+    stack = Stack()
+    for _ in range(3):
+        await stack.charge()
+    stack.shared.fault = Fault.FAILING
+    assert (await stack.charge()).scope is Scope.SHARED
+    stack.clock.advance(LONGEST_MS)
+    assert (await stack.charge()).scope is Scope.LOCAL
+
+
+async def test_a_denial_for_places_counted_here_is_not_told_again() -> None:
+    """They may come free before those of the shared store do."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    assert [(await stack.charge()).admitted for _ in range(2)] == [True, True]
+    stack.shared.fault = None
+    assert [(await stack.charge()).admitted for _ in range(2)] == [False, False]
+    assert stack.shared.calls == 4
+    stack.clock.advance(60_000)
+    assert (await stack.charge()).admitted
+
+
+async def test_a_node_that_fails_is_left_alone_and_no_other() -> None:
+    """Subjects of the other nodes are counted by all as before."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    stack.shared.failing_part = "b"
+    stack.shared.parts = {"key:a": "a", "key:b": "b"}
+    for _ in range(INCIDENTS_TO_OPEN):
+        assert (await stack.store.charge("key:b", TWO)).scope is Scope.LOCAL
+    calls = stack.shared.calls
+    assert (await stack.store.charge("key:b", TWO)).scope is Scope.LOCAL
+    assert stack.shared.calls == calls
+    assert stack.store.is_failing
+    assert (await stack.store.charge("key:a", TWO)).scope is Scope.SHARED
+    assert stack.store.is_failing
+    stack.shared.fault = None
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    await stack.store.charge("key:b", TWO)
+    assert not stack.store.is_failing
+
+
 async def test_deny_raises() -> None:
     """The caller turns the error into a 503: before the breaker opens and after."""
     stack = Stack()
@@ -91,10 +192,13 @@ async def test_a_local_store_that_is_full_raises() -> None:
     clock = ManualClock()
     broken = FaultyStore(MemoryStore(clock), fault=Fault.FAILING)
     store = FailoverStore(
-        broken, local=MemoryStore(clock, max_counters=0), clock=clock, metrics=Metrics()
+        broken,
+        stand_in=StandIn(clock, counters=MemoryStore(clock, max_counters=0)),
+        clock=clock,
+        metrics=Metrics(),
     )
     with pytest.raises(StoreError):
-        await store.charge("key:a", TWO, StoreFailure.LOCAL)
+        await store.charge("key:a", failing(StoreFailure.LOCAL))
 
 
 async def test_an_open_breaker_asks_the_store_once_a_second() -> None:
@@ -129,7 +233,7 @@ async def test_four_failures_now_and_then_do_not_open_it() -> None:
     for _ in range(3):
         await stack.fail(INCIDENTS_TO_OPEN - 1)
         stack.shared.fault = None
-        assert (await stack.charge(StoreFailure.ALLOW)).scope is Scope.SHARED
+        assert (await stack.answer()).scope is Scope.SHARED
         stack.clock.advance(WINDOW_MS)
 
 
@@ -138,7 +242,7 @@ async def test_a_store_that_fails_every_other_call_is_left_alone() -> None:
     stack = Stack()
     for incidents in range(1, INCIDENTS_TO_OPEN + 1):
         stack.shared.fault = None
-        await stack.charge(StoreFailure.ALLOW)
+        await stack.answer()
         await stack.fail(1)
         assert stack.store.is_failing is (incidents == INCIDENTS_TO_OPEN)
 
@@ -148,28 +252,28 @@ async def test_an_error_that_tells_nothing_of_the_store_never_opens_it() -> None
     clock = ManualClock()
     store = FailoverStore(
         MemoryStore(clock, max_counters=1),
-        local=MemoryStore(clock),
+        stand_in=StandIn(clock),
         clock=clock,
         metrics=Metrics(),
     )
-    await store.charge("key:known", TWO, StoreFailure.DENY)
+    await store.charge("key:known", failing(StoreFailure.DENY))
     for stranger in range(3 * INCIDENTS_TO_OPEN):
         with pytest.raises(StoreError, match="in use"):
-            await store.charge(f"key:{stranger}", TWO, StoreFailure.DENY)
+            await store.charge(f"key:{stranger}", failing(StoreFailure.DENY))
     assert not store.is_failing
-    assert (await store.charge("key:known", TWO, StoreFailure.DENY)).scope is Scope.SHARED
+    assert (await store.charge("key:known", failing(StoreFailure.DENY))).scope is Scope.SHARED
 
 
 async def test_such_errors_are_logged_once_a_second() -> None:
     """They open no breaker, so without this nobody would read of them, or of nothing else."""
     clock = ManualClock()
     store = FailoverStore(
-        MemoryStore(clock, max_counters=0), local=MemoryStore(clock), clock=clock, metrics=Metrics()
+        MemoryStore(clock, max_counters=0), stand_in=StandIn(clock), clock=clock, metrics=Metrics()
     )
     with capture_logs() as logs:
         for _ in range(3):
             for _ in range(10):
-                await store.charge("key:a", TWO, StoreFailure.ALLOW)
+                await store.charge("key:a", failing(StoreFailure.ALLOW))
             clock.advance(1_000)
     assert [(line["log_level"], line["error"]) for line in logs] == [
         ("warning", "all 0 counters in memory are in use")
