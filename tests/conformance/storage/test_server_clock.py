@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from authz_service.clock import SystemClock
+from authz_service.clock import SystemClock, stopwatch
 from authz_service.core.meter import REMEMBERED_MS
+from authz_service.core.rules import Limit
 from authz_service.storage.base import InconclusiveError
 from authz_service.storage.redis.store import RedisStore
 from authz_service.testing.clock import ManualClock
+from tests.conformance.storage.admissions import Admission, most_in_a_window
 from tests.conformance.storage.bench import redis_store, script_on_test_clock
 from tests.conformance.storage.limits import DAY, HOUR, MANY, MINUTE, ask, quota, rate
 from tests.conformance.storage.server import Server
@@ -103,3 +105,38 @@ async def test_a_counter_of_another_kind_in_the_way_is_an_error(
         )
         with pytest.raises(InconclusiveError):
             await ask(store, rate(5_000, HOUR), subject=subject)
+
+
+@pytest_asyncio.fixture
+async def stores_apart(server: Server) -> AsyncIterator[list[RedisStore]]:
+    """Stores of processes that are 61 s, a day and years behind and ahead of the server."""
+    apart = [61_000, DAY, 400 * DAY, 30 * 365 * DAY]
+    now_ms = SystemClock().now_ms()
+    clocks = [ManualClock(now_ms + by) for by in (0, *apart, *(-by for by in apart))]
+    stores = [redis_store(server.url, clock=clock) for clock in clocks]
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize("limit", [rate(20, MINUTE), quota(20)], ids=["rate", "quota"])
+async def test_processes_whose_clocks_are_apart_share_exactly_one_limit(
+    stores_apart: list[RedisStore], limit: Limit
+) -> None:
+    """Every place is given once, whoever believes what time it is, and all tell one reset."""
+    answers = await asyncio.gather(*(ask(store, limit) for store in stores_apart * 10))
+    assert sum(answer.admitted for answer in answers) == 20
+    resets_ms = [answer.readings[0].reset_ms for answer in answers]
+    assert max(resets_ms) - min(resets_ms) < 5_000  # the time that asking took
+
+
+async def test_a_place_comes_back_for_all_clocks_at_once(stores_apart: list[RedisStore]) -> None:
+    """Over many windows no trailing one holds more than the limit, and the fullest holds it."""
+    limit, admissions = rate(5, 100), list[Admission]()
+    began_s = stopwatch()
+    while (sent_s := stopwatch()) < began_s + 1.0:
+        answers = await asyncio.gather(*(ask(store, limit) for store in stores_apart))
+        received_s = stopwatch()
+        admissions += [Admission(sent_s, received_s) for answer in answers if answer.admitted]
+    assert most_in_a_window(admissions, 0.1) == 5
+    assert len(admissions) > 5 * 5
