@@ -54,7 +54,7 @@ async def test_memory_and_server_agree_on_every_figure(
     server: Server, steps: list[tuple[int, list[Charge], int | None]]
 ) -> None:
     """Admitted, remaining, reset and retry are equal, whatever is asked and however time moves."""
-    async with opened(lambda: ServerBench(server)) as bench:
+    async with opened(lambda: ServerBench.over(server)) as bench:
         memory = MemoryStore(bench.clock)
         latest_ms = bench.clock.now_ms()
         subject = f"key:{next(subjects)}"
