@@ -46,7 +46,14 @@ class Full:
         return Charge(rate, self.limit // self.steps)
 
 
-FULL = (Full(1, 1), Full(10, 10), Full(60, 60), Full(300, 300), Full(1_000, 500), Full(10_000, 100))
+FULL = (
+    Full(1, 1),
+    Full(10, 10),
+    Full(60, 60),
+    Full(300, 300),
+    Full(1_000, 1_000),
+    Full(10_000, 100),
+)
 
 
 async def fill(

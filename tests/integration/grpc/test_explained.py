@@ -25,7 +25,8 @@ tiers:
 bad_credentials: 1000/minute
 upstream: {address: "127.0.0.1:8080"}
 routes:
-  - {name: things, match: {method: GET, path: /v1/things}, limits: [{name: many, rate: 9000/minute}]}
+  - {name: things, match: {method: GET, path: /v1/things},
+     limits: [{name: many, rate: 9000/minute}]}
   - {name: limits, match: {method: GET, path: /v1/limits}, authentication: optional,
      forward_limits: true}
   - {name: denying, match: {method: GET, path: /v1/denying}, on_store_failure: deny}
