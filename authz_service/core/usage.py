@@ -26,6 +26,11 @@ def all_limits(policy: Policy, overrides: Overrides | None = None) -> tuple[Limi
     return _each_once(chain(*with_own, *without, _of_routes(policy)))
 
 
+def names_of(limits: Iterable[Limit]) -> list[str]:
+    """Each name once: one may stand for a counter of each kind."""
+    return list(dict.fromkeys(limit.name for limit in limits))
+
+
 def _of_routes(policy: Policy) -> Iterable[Limit]:
     return (limit for route in policy.routes for limit in route.limits)
 

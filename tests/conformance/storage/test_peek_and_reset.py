@@ -83,10 +83,7 @@ async def test_a_peek_follows_a_counter_from_the_future(bench: Bench) -> None:
 async def test_a_peek_agrees_with_the_charge_that_follows(
     bench: Bench, steps: list[tuple[int, list[Limit], int]]
 ) -> None:
-    """The same verdict and waits; what is left is the charge's own cost more.
-
-    A charge that joins the only bucket there is keeps it alive, by less than its width.
-    """
+    """The same verdict and waits; what is left is the charge's own cost more."""
     for pause, limits, cost in steps:
         if pause >= 0:
             bench.clock.advance(pause)
@@ -102,6 +99,7 @@ async def test_a_peek_agrees_with_the_charge_that_follows(
             assert before.remaining - taken == after.remaining
             assert before.retry_after_ms == after.retry_after_ms
             if before.reset_ms:
+                # A charge that joins the only bucket keeps it for up to its width longer.
                 late = bucket_width_ms(BUCKETS) - 1 if before.charge.limit is BUCKETS else 0
                 assert before.reset_ms <= after.reset_ms <= before.reset_ms + late
 

@@ -17,6 +17,7 @@ POLICY = """
 version: 1
 tiers:
   free: {rate: 10/minute, quota: 500/day, max_upload: 1MB}
+  large: {rate: 10000/minute, max_upload: 1MB}
 upstream: {address: "127.0.0.1:8080"}
 routes:
   - {name: things, match: {method: GET, path: /v1/things}, limits: [{name: reads, rate: 9/hour}]}
@@ -149,6 +150,21 @@ async def test_reset_frees_one_subject_and_leaves_an_audit_line(
     assert left(policy_file, charged, "key:acme") == {"per-minute": 10, "per-day": 500, "reads": 9}
     neighbour = left(policy_file, charged, "anon:203.0.113.7")
     assert neighbour == {"per-minute": 7, "per-day": 497, "reads": 6}
+
+
+async def test_a_large_rate_is_shown_and_reset_like_any_other(
+    charged: Server, policy_file: Path
+) -> None:
+    """Whoever had a small one under the same name before starts anew with both, told once."""
+    store = store_from_url(charged.url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    await store.charge("key:acme", load_policy(policy_file, {}).routes[0].charges["large"])
+    await store.close()
+    show = ["show", "key:acme", "--tier", "large"]
+    assert "10000/minute  9999 left" in usage(policy_file, charged.url, *show).stdout
+    done = usage(policy_file, charged.url, "reset", "key:acme", "--limit", "per-minute")
+    assert done.stdout == "key:acme starts anew with per-minute\n"
+    assert "10000/minute  10000 left" in usage(policy_file, charged.url, *show).stdout
+    assert left(policy_file, charged, "key:acme")["per-minute"] == 10
 
 
 async def test_reset_of_one_limit_leaves_the_others(charged: Server, policy_file: Path) -> None:
