@@ -190,3 +190,23 @@ async def test_a_name_with_a_hostile_form_is_a_name(charged: Server, policy_file
     for subject in ("key:acme}:rate:per-minute", "key:*", "key:acme\n"):
         assert usage(policy_file, charged.url, "reset", subject).returncode == 0
     assert left(policy_file, charged, "key:acme")["per-minute"] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", ["cluster", "sentinels"])
+async def test_usage_is_shown_and_reset_wherever_it_is_counted(
+    request: pytest.FixtureRequest, servers: str, policy_file: Path
+) -> None:
+    """On the node that serves the subject, or on the primary that sentinels name."""
+    url: str = request.getfixturevalue(servers).url
+    charges = load_policy(policy_file, {}).routes[0].charges["free"]
+    store = store_from_url(url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    subjects = ["key:a", "key:b", "key:c", "key:d"]
+    for subject in subjects:
+        await store.charge(subject, charges)
+    await store.close()
+    for subject in subjects:
+        for expected in ([9, 499, 8], [10, 500, 9]):
+            done = usage(policy_file, url, "show", subject, "--tier", "free", "--json")
+            assert [it["remaining"] for it in json.loads(done.stdout)["limits"]] == expected
+            assert usage(policy_file, url, "reset", subject).returncode == 0
