@@ -59,7 +59,12 @@ class MemoryStore:
         return not self._expires_ms
 
     async def connect(self) -> None:
-        """There is nothing to connect to."""
+        """There is nothing to connect to.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        self._check_open()
 
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None

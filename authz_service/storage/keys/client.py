@@ -37,6 +37,10 @@ class _Credentials(CredentialProvider):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """As `get_credentials`."""
+        return self.get_credentials()
+
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """The password, after the user's name if there is one.
 
@@ -70,6 +74,8 @@ class KeyServer:
             async with asyncio.timeout(self._timeout_s):
                 yield self.client
         except (RedisError, OSError, UnicodeError) as error:
+            if isinstance(error.__cause__, StoreError):  # from reading the password
+                raise error.__cause__ from None
             raise StoreError(f"the key store at {self._endpoint} {_told(error)}") from None
         except (ValueError, TypeError, LookupError, AttributeError):
             raise StoreError(f"the key store at {self._endpoint} answered nonsense") from None

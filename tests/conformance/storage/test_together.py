@@ -89,6 +89,15 @@ async def test_any_text_is_a_subject(bench: Bench, subject: str) -> None:
     assert told(await ask(bench, rate(2, MINUTE), subject=subject)) == (True, [(0, MINUTE, 0)])
 
 
+async def test_connecting_first_changes_nothing_but_the_first_wait(bench: Bench) -> None:
+    """A store may be connected before it is charged, and again at any time."""
+    store = bench.stores[0]
+    await store.connect()
+    assert told(await ask(store, rate(2, MINUTE))) == (True, [(1, MINUTE, 0)])
+    await store.connect()
+    assert told(await ask(bench.stores[-1], rate(2, MINUTE))) == (True, [(0, MINUTE, 0)])
+
+
 async def test_a_closed_store_raises(bench: Bench) -> None:
     """After `close` there is no counting, and closing twice is no error."""
     for store in bench.stores:
@@ -97,3 +106,5 @@ async def test_a_closed_store_raises(bench: Bench) -> None:
         await store.close()
         with pytest.raises(StoreError, match="closed"):
             await ask(store, rate(1, MINUTE))
+        with pytest.raises(StoreError, match="closed"):
+            await store.connect()

@@ -206,3 +206,22 @@ async def test_a_name_with_a_hostile_form_is_a_name(charged: Server, policy_file
     for subject in ("key:acme}:rate:per-minute", "key:*", "key:acme\n"):
         assert usage(policy_file, charged.url, "reset", subject).returncode == 0
     assert left(policy_file, charged, "key:acme")["per-minute"] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", ["cluster", "sentinels"])
+async def test_usage_is_shown_and_reset_wherever_it_is_counted(
+    request: pytest.FixtureRequest, servers: str, policy_file: Path
+) -> None:
+    """On the node that serves the subject, or on the primary that sentinels name."""
+    url: str = request.getfixturevalue(servers).url
+    charges = load_policy(policy_file, {}).routes[0].charges["free"]
+    store = store_from_url(url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    for subject in ("key:a", "key:b"):
+        await store.charge(subject, charges)
+        done = usage(policy_file, url, "show", subject, "--tier", "free", "--json")
+        assert [it["remaining"] for it in json.loads(done.stdout)["limits"]] == [9, 499, 8]
+        assert usage(policy_file, url, "reset", subject).returncode == 0
+        after = await store.peek(subject, charges)
+        assert [reading.remaining for reading in after.readings] == [10, 500, 9]
+    await store.close()
