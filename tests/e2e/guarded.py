@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,12 +40,18 @@ class Guarded:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the service says that it does without its store, in its two places alike."""
-        metrics = self.operations.get("/metrics").body.decode()
-        says_metric = "\nauthz_fallback_active 1.0\n" in metrics
-        assert says_metric or "\nauthz_fallback_active 0.0\n" in metrics
-        store = self.operations.get("/readyz").json()["details"]["store"]
-        return says_metric and store == "degraded"
+        """Whether the service says in both its places that it does without its store."""
+        return self._told() == (b"1.0", "degraded")
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it says in both that all is well."""
+        return self._told() == (b"0.0", "ok")
+
+    def _told(self) -> tuple[bytes, str]:
+        metrics = self.operations.get("/metrics").body
+        (active,) = re.findall(rb"^authz_fallback_active (\S+)$", metrics, re.MULTILINE)
+        return active, self.operations.get("/readyz").json()["details"]["store"]
 
 
 def path_of(mode: StoreFailure) -> str:
@@ -55,6 +62,11 @@ def path_of(mode: StoreFailure) -> str:
 def steady_key(mode: StoreFailure) -> str:
     """A key that no limit stops."""
     return f"steady-{mode.value}"
+
+
+def subject_of(key: str) -> str:
+    """Whom requests with a key are counted for."""
+    return f"key:{key}"
 
 
 def hammered_key(number: int) -> str:
@@ -92,13 +104,11 @@ def guarded(store_url: str) -> Iterator[Guarded]:
 def _environment(run_dir: Path, ports: dict[str, int]) -> dict[str, str]:
     policy = run_dir / "policy.yaml"
     policy.write_text(json.dumps(_policy(ports["application"])), "utf-8")
-    steady = [{"key": steady_key(mode), "name": "t", "tier": "steady"} for mode in StoreFailure]
-    hammered = [
-        {"key": hammered_key(number), "name": "t", "tier": "hammered"}
-        for number in range(HAMMERED_KEYS)
-    ]
+    tiers = {steady_key(mode): "steady" for mode in StoreFailure}
+    tiers |= {hammered_key(number): "hammered" for number in range(HAMMERED_KEYS)}
+    keys = [{"key": key, "id": key, "name": "test", "tier": tier} for key, tier in tiers.items()]
     return {
-        "API_KEYS": json.dumps([*steady, *hammered]),
+        "API_KEYS": json.dumps(keys),
         "AUTHZ_POLICY_FILE": str(policy),
         "AUTHZ_RUN_DIR": str(run_dir),
         "AUTHZ_WORKERS": str(WORKERS),

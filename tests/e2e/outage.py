@@ -1,7 +1,7 @@
 """One outage under steady traffic: everything that clients saw, and when."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +17,7 @@ AWAY_S: Final = HAMMERED_WINDOW_S + 0.5
 AFTER_S: Final = HAMMERED_WINDOW_S + 0.5
 _STEADY_PAUSE_S: Final = 0.015
 _HAMMER_PAUSE_S: Final = 0.008
+_CALL_S: Final = 0.1
 _SETTLED: Final = 20  # answers in a row that tell that all is as it was
 
 
@@ -37,23 +38,28 @@ class Outage:
 
     @property
     def shared_again_s(self) -> float:
-        """How long after the end of the fault the last answer came that is not the store's."""
-        alone = [
-            sample.received_s
-            for mode, samples in self.steady.items()
-            for sample in samples
-            if not is_shared(sample, mode)
-        ]
-        return max([0.0, *(received_s - self.ended_s for received_s in alone)])
+        """How long after the end of the fault all routes were served by the store again."""
+        return max(self._shared_again_s(mode) for mode in StoreFailure)
+
+    def _shared_again_s(self, mode: StoreFailure) -> float:
+        after = [sample for sample in self.steady[mode] if sample.sent_s >= self.ended_s]
+        for index, first in enumerate(after):
+            if is_settled(after[index : index + _SETTLED], mode):
+                return first.sent_s - self.ended_s
+        raise AssertionError(f"{mode.value}: the store never served again")
 
     def during(self, mode: StoreFailure) -> list[Sample]:
         """The requests of a steady client from the fault to its end."""
         return [it for it in self.steady[mode] if self.struck_s <= it.sent_s < self.ended_s]
 
     def while_degraded(self, mode: StoreFailure) -> list[Sample]:
-        """Those of them that were sent when the service had said that it does without."""
+        """Those of them that were sent when the service had said that it does without.
+
+        Not the last ones: a call that tries the store then may still be under way when it answers.
+        """
         since_s = self.ended_s if self.degraded_s is None else self.degraded_s
-        return [sample for sample in self.during(mode) if sample.sent_s >= since_s]
+        until_s = self.ended_s - _CALL_S
+        return [sample for sample in self.during(mode) if since_s <= sample.sent_s < until_s]
 
     def before(self, mode: StoreFailure) -> list[Sample]:
         """The requests of a steady client that were answered before the fault."""
@@ -67,9 +73,9 @@ def is_shared(sample: Sample, mode: StoreFailure) -> bool:
     return "x-ratelimit-remaining" in sample.headers and "x-ratelimit-scope" not in sample.headers
 
 
-def is_settled(flow: Traffic, mode: StoreFailure) -> bool:
-    """Whether the shared store counted all the latest requests."""
-    latest = flow.samples[-_SETTLED:]
+def is_settled(samples: Sequence[Sample], mode: StoreFailure) -> bool:
+    """Whether the shared store counted the latest requests, and many in a row."""
+    latest = samples[-_SETTLED:]
     return len(latest) == _SETTLED and all(is_shared(sample, mode) for sample in latest)
 
 
@@ -77,17 +83,19 @@ def suffer(
     stack: Guarded,
     *,
     strike: Callable[[], None],
-    end: Callable[[], None] | None,
+    end: Callable[[], object] | None,
     hammered: int,
+    away_s: float = AWAY_S,
 ) -> Outage:
     """Strike the store, end it after a while, and watch until all is as it was for a window.
 
-    Without an `end` the strike is over when it returns. `hammered` is the number of a fresh key.
+    Without an `end` the strike is over when it returns; with one, the service has noticed before
+    and `away_s` have passed. `hammered` is the number of a fresh key.
     """
     with ExitStack() as flowing:
         steady = {mode: flowing.enter_context(_steady(stack, mode)) for mode in StoreFailure}
         hammer = flowing.enter_context(_hammer(stack, hammered))
-        eventually(lambda: all(is_settled(steady[mode], mode) for mode in StoreFailure))
+        eventually(lambda: all(is_settled(steady[mode].samples, mode) for mode in StoreFailure))
         time.sleep(BEFORE_S)
         struck_s = stopwatch()
         strike()
@@ -95,11 +103,11 @@ def suffer(
         if end is not None:
             eventually(lambda: stack.is_degraded)
             degraded_s = stopwatch()
-            time.sleep(max(0.0, struck_s + AWAY_S - stopwatch()))
+            time.sleep(max(0.0, struck_s + away_s - stopwatch()))
             end()
         ended_s = stopwatch()
-        eventually(lambda: all(is_settled(steady[mode], mode) for mode in StoreFailure))
-        eventually(lambda: not stack.is_degraded)
+        eventually(lambda: all(is_settled(steady[mode].samples, mode) for mode in StoreFailure))
+        eventually(lambda: stack.is_restored)
         restored_s = stopwatch()
         time.sleep(max(0.0, ended_s + AFTER_S - stopwatch()))
     samples = {mode: flow.samples for mode, flow in steady.items()}
