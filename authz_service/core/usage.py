@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from authz_service.core.charges import own_limits
+from authz_service.core.counter_key import counter_kind
 from authz_service.core.rules import Limit, Overrides, Policy, Tier
 
 
@@ -31,8 +32,8 @@ def _of_routes(policy: Policy) -> Iterable[Limit]:
 
 def _each_once(limits: Iterable[Limit | None]) -> tuple[Limit, ...]:
     """Limits of one kind and name share a counter; the first of them stands for it."""
-    first: dict[tuple[type[Limit], str], Limit] = {}
+    first: dict[tuple[str, str], Limit] = {}
     for limit in limits:
         if limit is not None:
-            first.setdefault((type(limit), limit.name), limit)
+            first.setdefault((counter_kind(limit), limit.name), limit)
     return tuple(first.values())

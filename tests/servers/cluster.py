@@ -39,6 +39,7 @@ class ClusterServers:
                 *("--dir", str(self._folder / str(port)), "--save", "", "--appendonly", "no"),
                 *("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms)),
                 *("--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0"),
+                *("--cluster-require-full-coverage", "no"),  # as docs/limits.md advises
             )
             for port in self.ports
         }

@@ -42,6 +42,12 @@ def test_all_limits_are_those_of_every_tier() -> None:
     assert all_limits(POLICY, Overrides(rate=own)) == expected
 
 
+def test_a_log_and_buckets_of_one_name_are_two_counters() -> None:
+    """Two tiers on either side of 1,000 a minute: a caller may have been counted in both ways."""
+    large = tier("large", rate=rate(1_001))
+    assert all_limits(policy([route()], tiers=[FREE, large])) == (rate(10), quota(500), rate(1_001))
+
+
 def test_a_rate_and_a_quota_of_one_name_are_two_counters() -> None:
     """Only the same kind under the same name is the same."""
     named = policy([route(limits=(rate(5, name="x"),))], tiers=[tier(quota=quota(5, name="x"))])
