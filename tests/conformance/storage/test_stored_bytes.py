@@ -9,7 +9,7 @@ from tests.conformance.storage.server import Server
 
 async def test_counters_are_stored_as_they_always_were(server: Server) -> None:
     """A log, buckets and a quota after three charges. Other bytes need another version of names."""
-    async with opened(lambda: ServerBench(server)) as bench:
+    async with opened(lambda: ServerBench.over(server)) as bench:
         for pause in (0, 400, 700):
             bench.clock.advance(pause)
             await ask(bench, rate(9, MINUTE), rate(6_000, MINUTE), quota(9), cost=2)
@@ -26,7 +26,7 @@ async def test_counters_are_stored_as_they_always_were(server: Server) -> None:
 
 async def test_answers_are_stored_as_they_always_were(server: Server) -> None:
     """Until when an answer stands, then what remained and when each limit resets."""
-    async with opened(lambda: ServerBench(server)) as bench:
+    async with opened(lambda: ServerBench.over(server)) as bench:
         await ask(bench, rate(9, MINUTE), rate(6_000, MINUTE), quota(9), cost=2, once="1")
         [(value, expires_ms)] = [kept for key, kept in bench.contents().items() if ":once:" in key]
         assert expires_ms == START_MS + 2_000
