@@ -178,6 +178,17 @@ async def test_a_slot_that_is_on_no_map_is_a_store_error() -> None:
         assert await remaining(store) == 999
 
 
+async def test_the_node_that_a_slot_has_moved_to_is_asked_before_those_that_may_not_know() -> None:
+    """One that still tells of the old place does not undo what was learnt from a redirection."""
+    async with nodes(2) as (one, two), store_over(one) as store:
+        one.verdict = lambda: redirection("MOVED", f"127.0.0.1:{two.port}")
+        assert await remaining(store) == 999
+        await eventually(lambda: two.maps + one.maps == 2)
+        assert (one.maps, two.maps) == (1, 1)
+        assert await remaining(store) == 999
+        assert (one.charges, two.charges) == (1, 2)
+
+
 @pytest.mark.parametrize("word", ["MOVED", "ASK"])
 async def test_two_nodes_that_point_at_each_other_are_left_after_three_questions(
     word: str,
