@@ -68,6 +68,18 @@ def core() -> ModuleType:
     return _envoy_messages("envoy.config.core.v3")
 
 
+@pytest.fixture(scope="session")
+def ratelimit() -> ModuleType:
+    """`envoy.service.ratelimit.v3`, from the same source."""
+    return _envoy_messages("envoy.service.ratelimit.v3")
+
+
+@pytest.fixture(scope="session")
+def ratelimit_common() -> ModuleType:
+    """`envoy.extensions.common.ratelimit.v3`, from the same source."""
+    return _envoy_messages("envoy.extensions.common.ratelimit.v3")
+
+
 def _envoy_messages(package: str) -> ModuleType:
     """Imported when first needed: it takes a second, and warns of its own age."""
     with warnings.catch_warnings():
