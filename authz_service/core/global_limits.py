@@ -7,3 +7,9 @@ DOMAIN: Final = "authz"
 
 DESCRIPTOR_KEY: Final = "global_limit"
 """The key of their descriptors; the value is the name of the limit."""
+
+REQUEST_ID: Final = "x-request-id"
+"""The metadata of a call that holds the id of the request it is about."""
+
+ONCE: Final = "x-authz-once"
+"""The metadata of a call that is the same when the call is sent again, and never otherwise."""

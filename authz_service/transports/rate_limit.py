@@ -10,7 +10,7 @@ from authz_service.core.descriptors import RateLimitRequest, RateLimitResponse
 from authz_service.errors import StoreError, UnanswerableError
 from authz_service.transports.in_flight import InFlight
 from authz_service.wire import services
-from authz_service.wire.ratelimit_request import decode_rate_limit_request, request_id_of
+from authz_service.wire.ratelimit_request import decode_rate_limit_request, once_of, request_id_of
 from authz_service.wire.ratelimit_response import encode_rate_limit_response
 
 _log = structlog.get_logger(__name__)
@@ -22,9 +22,11 @@ class RateLimiter(Protocol):
     """Decides about descriptors."""
 
     async def should_rate_limit(
-        self, request: RateLimitRequest, *, request_id: str
+        self, request: RateLimitRequest, *, request_id: str, once: str | None
     ) -> RateLimitResponse:
         """Count one question and answer it. `request_id` is for the log, and may be empty.
+
+        Questions under one `once` are one question that was sent again, and are counted once.
 
         Raises:
             UnanswerableError: there is no configuration to answer by.
@@ -54,15 +56,15 @@ class RateLimitServicer(services.RateLimitServiceServicer):
         Without an answer the client decides by its own configuration, so it gets a status. Those
         of UNKNOWN are those of envoyproxy/ratelimit, word for word.
         """
-        request_id = request_id_of(context.invocation_metadata() or ())
+        metadata = tuple(context.invocation_metadata() or ())
         with self._in_flight:
-            answer = await self._answer(request, request_id)
+            answer = await self._answer(request, request_id_of(metadata), once_of(metadata))
         if isinstance(answer, _NoAnswer):
             await context.abort(answer.status, answer.text)
         return answer
 
     async def _answer(
-        self, request: services.RateLimitRequest, request_id: str
+        self, request: services.RateLimitRequest, request_id: str, once: str | None
     ) -> services.RateLimitResponse | _NoAnswer:
         try:
             question = decode_rate_limit_request(request)
@@ -71,7 +73,9 @@ class RateLimitServicer(services.RateLimitServiceServicer):
         except ValueError as error:
             return _NoAnswer(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         try:
-            response = await self._limiter.should_rate_limit(question, request_id=request_id)
+            response = await self._limiter.should_rate_limit(
+                question, request_id=request_id, once=once
+            )
             return encode_rate_limit_response(response, request_id=request_id)
         except UnanswerableError as error:
             return _NoAnswer(grpc.StatusCode.UNKNOWN, str(error))

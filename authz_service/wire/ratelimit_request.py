@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimitRequest, Unit
+from authz_service.core.global_limits import ONCE, REQUEST_ID
 from authz_service.core.request_id import is_sane
 from authz_service.errors import UnanswerableError
 from authz_service.wire.pb import ratelimit_pb2 as pb
 
-_REQUEST_ID: Final = "x-request-id"
+Metadata = Iterable[tuple[str, str | bytes]]
+
 _UNITS: Final[Mapping[int, Unit]] = {unit.number: unit for unit in Unit}
 
 
@@ -46,13 +48,22 @@ def encode_rate_limit_request(request: RateLimitRequest) -> pb.RateLimitRequest:
     return message
 
 
-def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def request_id_of(metadata: Metadata) -> str:
     """The id of the request that a question is about, of a call's metadata; empty without one.
 
     An id that could not come from our Envoy is none: whoever sent it expects no answer of ours.
     """
+    return _id(metadata, REQUEST_ID)
+
+
+def once_of(metadata: Metadata) -> str | None:
+    """What tells a question that is sent again from another one, if Envoy told it."""
+    return _id(metadata, ONCE) or None
+
+
+def _id(metadata: Metadata, wanted: str) -> str:
     for name, value in metadata:
-        if name == _REQUEST_ID and isinstance(value, str) and is_sane(value):
+        if name == wanted and isinstance(value, str) and is_sane(value):
             return value
     return ""
 

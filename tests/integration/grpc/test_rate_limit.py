@@ -42,15 +42,15 @@ class StubLimiter:
     """Answers what it is told to, or raises it, and remembers what it was asked."""
 
     answer: RateLimitResponse | Exception = PASSED
-    asked: list[tuple[RateLimitRequest, str]] = field(default_factory=list)
+    asked: list[tuple[RateLimitRequest, str, str | None]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def should_rate_limit(
-        self, request: RateLimitRequest, *, request_id: str
+        self, request: RateLimitRequest, *, request_id: str, once: str | None
     ) -> RateLimitResponse:
         """Answer when it may."""
-        self.asked.append((request, request_id))
+        self.asked.append((request, request_id, once))
         self.arrived.set()
         await self.go_on.wait()
         if isinstance(self.answer, Exception):
@@ -107,9 +107,15 @@ async def test_a_question_is_asked_and_answered(bench: Bench) -> None:
     answer = await bench.ask(hits_addend=2)
     assert answer.overall_code.name == "OK"
     assert answer.statuses[0].current_limit.name == "per-minute"
-    ((asked, request_id),) = bench.limiter.asked
-    assert (asked.domain, asked.hits_addend, request_id) == ("shop", 2, "")
+    ((asked, request_id, once),) = bench.limiter.asked
+    assert (asked.domain, asked.hits_addend, request_id, once) == ("shop", 2, "", None)
     assert asked.descriptors[0].entries == (Entry("user", "ann"),)
+
+
+async def test_a_question_that_is_sent_again_is_known(bench: Bench) -> None:
+    """Envoy's mark of a question goes to the limiter, which counts it once."""
+    await bench.ask(("x-authz-once", "mark-1"))
+    assert bench.limiter.asked[0][1:] == ("", "mark-1")
 
 
 async def test_our_envoys_refusal_has_a_body(bench: Bench) -> None:

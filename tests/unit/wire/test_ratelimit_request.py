@@ -11,6 +11,7 @@ from authz_service.wire import services
 from authz_service.wire.ratelimit_request import (
     decode_rate_limit_request,
     encode_rate_limit_request,
+    once_of,
     request_id_of,
 )
 
@@ -164,3 +165,19 @@ def test_the_request_id_is_a_sane_one_or_none(
 ) -> None:
     """It goes into logs and bodies, so what our Envoy would not send is not taken."""
     assert request_id_of(metadata) == found
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ([("x-request-id", "a"), ("x-authz-once", "0123-4567")], "0123-4567"),
+        ([("x-request-id", "a")], None),
+        ([("x-authz-once", "")], None),
+        ([("x-authz-once", "x" * 129)], None),
+    ],
+)
+def test_the_mark_of_a_question_is_envoys_or_none(
+    metadata: list[tuple[str, str | bytes]], found: str | None
+) -> None:
+    """It becomes part of a key in the store; without one each question is one of its own."""
+    assert once_of(metadata) == found
