@@ -14,6 +14,7 @@ from authz_service.core.descriptors import (
     Status,
     Unit,
 )
+from authz_service.wire import services
 from authz_service.wire.ratelimit_response import (
     decode_rate_limit_response,
     encode_rate_limit_response,
@@ -158,6 +159,16 @@ def test_an_unlimited_descriptor_is_told_from_one_without_a_limit() -> None:
     unlimited = Status(limit=DescriptorLimit(unit=None), remaining=UNLIMITED_REMAINING)
     told = RateLimitResponse(over=False, statuses=(unlimited, Status()))
     assert decode_rate_limit_response(encode_rate_limit_response(told, request_id="")) == told
+
+
+def test_a_code_that_is_neither_is_not_over(ratelimit: ModuleType) -> None:
+    """Another service may leave it out, and Envoy then lets pass."""
+    codes = [ratelimit.RateLimitResponseCode(number) for number in (0, 1, 2)]
+    statuses = [ratelimit.RateLimitResponseDescriptorStatus(code=code) for code in codes]
+    theirs = bytes(ratelimit.RateLimitResponse(statuses=statuses))
+    told = decode_rate_limit_response(services.RateLimitResponse.FromString(theirs))
+    assert told.over is False
+    assert [it.over for it in told.statuses] == [False, False, True]
 
 
 def test_as_json_it_is_the_protocols_own_form() -> None:
