@@ -8,7 +8,7 @@ import structlog
 from authz_service.core.limit_headers import seconds
 from authz_service.core.meter import Reading
 from authz_service.core.rules import Charge, Limit, Overrides, Policy, Rate, Tier
-from authz_service.core.usage import limits_of
+from authz_service.core.usage import limits_of, names_of
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
 
@@ -52,7 +52,7 @@ async def reset_usage(
     Raises:
         StoreError: the store did not answer; the counters may be gone all the same.
     """
-    names = [limit.name for limit in limits]
+    names = names_of(limits)
     try:
         await store.reset(subject, limits)
     except StoreError:

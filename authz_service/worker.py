@@ -45,6 +45,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     configuration = load_configuration(settings, environment, parts)
     application = build(settings, configuration, metrics)
     await sources.follow(configuration.credentials.tokens.sources)
+    await application.store.connect()
     address = settings.listen_addresses[index]
     listen(application.server, address)
     exposition = MetricsSocket(metrics_socket(index, settings), exposition=metrics.exposition)

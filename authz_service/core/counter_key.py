@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
-from authz_service.core.rules import Charge, Limit, Rate
+from authz_service.core.rules import Charge, Limit, Quota, Rate
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~/@:-]*")
 _PLAIN_PUNCTUATION = "/@:"  # quote() leaves letters, digits and ._~- alone anyway
@@ -25,6 +25,18 @@ def counter_keys(subject: str, charges: tuple[Charge, ...]) -> list[bytes]:
 def counter_key(subject: str, limit: Limit) -> bytes:
     """Return the key of one limit."""
     return _prefix(subject) + _counter(limit)
+
+
+def counter_kind(limit: Limit) -> str:
+    """Return how a limit is counted. Limits of one kind and one name share a counter."""
+    if isinstance(limit, Quota):
+        return "quota"
+    return "rate" if limit.is_exact else "buckets"
+
+
+def subject_key(subject: str) -> bytes:
+    """Return what every key of a subject begins with, the hash tag included."""
+    return _prefix(subject)
 
 
 def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
@@ -57,7 +69,7 @@ def _asked(limit: Limit, cost: int) -> tuple[str | int, ...]:
 
 
 def _counter(limit: Limit) -> bytes:
-    return _suffix("rate" if isinstance(limit, Rate) else "quota", limit.name)
+    return _suffix(counter_kind(limit), limit.name)
 
 
 @lru_cache(maxsize=1024)  # limit names come from the policy: few, and the same in every request

@@ -1,8 +1,8 @@
 """Stage 3, how much is left: the arithmetic of limits, one definition for every store.
 
-A rate keeps a log of admissions, a quota a tally. Both are values: reading never changes them,
-taking returns the next one. The script of the Redis store says the same in Lua, and a test holds
-the two together.
+A rate keeps a log of admissions, a large one buckets of them (`buckets.py`), a quota a tally. All
+are values: reading never changes them, taking returns the next one. The script of the Redis store
+says the same in Lua, and a test holds the two together.
 """
 
 from bisect import bisect_right
@@ -20,6 +20,9 @@ Log = Sequence[int]
 KEPT_MS: Final = 60_000
 """How much longer a counter is kept than it counts: a clock set back by less frees nothing."""
 
+LEAST_WAIT_MS: Final = 1
+"""What is waited for a counter that is empty and yet cannot admit: a place is held elsewhere."""
+
 REMEMBERED_MS: Final = 2_000
 """How long the answer to an admission stands in for another charge under the same id."""
 
@@ -36,9 +39,12 @@ class Scope(StrEnum):
 class Reading:
     """One limit as a request found it, after the charge if the request was admitted.
 
-    `remaining` is what is left. `reset_ms` is the time until the oldest counted admission leaves
-    the window (a quota: until its period ends), 0 when nothing is counted. `retry_after_ms` is
-    how long the same charge must wait for this limit to admit it, 0 when it would admit now.
+    `remaining` is what is left of the limit, less what is held elsewhere. `reset_ms` is the time
+    until the oldest counted admission leaves the window (a quota: until its period ends), 0 when
+    nothing is counted. `retry_after_ms` is how long the same charge must wait for this limit to
+    admit it, 0 when it would admit now. What is held elsewhere is taken to stay held; where that
+    leaves no room even in an empty counter, the wait of a rate is until its counter is empty,
+    `LEAST_WAIT_MS` if it is, and that of a quota until its period ends.
     """
 
     charge: Charge
@@ -77,7 +83,7 @@ class Tally:
     count: int
 
 
-Counter = TypeVar("Counter", Log, Tally)
+Counter = TypeVar("Counter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +100,13 @@ def read_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Reading:
 
     An admission at t counts in the window (now - window, now]: at t + window its place is free.
     """
-    dead = _dead(log, rate, _log_time(log, now_ms))
-    used = len(log) - dead
-    excess = used + charge.cost - rate.limit
+    live = log[_dead(log, rate, _log_time(log, now_ms)) :]
+    room = rate.limit - charge.held - len(live)
     return Reading(
         charge=charge,
-        remaining=max(0, rate.limit - used),
-        reset_ms=_leaves_ms(log[dead], rate, now_ms) if used else 0,
-        retry_after_ms=_leaves_ms(log[dead + excess - 1], rate, now_ms) if excess > 0 else 0,
+        remaining=max(0, room),
+        reset_ms=leaves_ms(live[0], rate, now_ms) if live else 0,
+        retry_after_ms=_wait_ms(live, rate, charge.cost - room, now_ms),
     )
 
 
@@ -111,11 +116,16 @@ def take_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Taken[Log]:
     kept = (*log[_dead(log, rate, moment) :], *(moment,) * charge.cost)
     reading = Reading(
         charge=charge,
-        remaining=rate.limit - len(kept),
-        reset_ms=_leaves_ms(kept[0], rate, now_ms),
+        remaining=rate.limit - charge.held - len(kept),
+        reset_ms=leaves_ms(kept[0], rate, now_ms),
         retry_after_ms=0,
     )
     return Taken(reading=reading, counter=kept, expires_ms=moment + rate.window_ms + KEPT_MS)
+
+
+def leaves_ms(admission_ms: int, rate: Rate, now_ms: int) -> int:
+    """Return how long the clock of the store takes until an admission leaves the window."""
+    return admission_ms + rate.window_ms - now_ms
 
 
 def tally_time(tally: Tally | None, now_ms: int) -> int:
@@ -133,11 +143,12 @@ def read_quota(
     """Look at a quota without charging it. `period` is (start, end) around `tally_time`."""
     start_ms, end_ms = period
     used = _counted(tally, start_ms)
+    room = quota.limit - charge.held - used
     return Reading(
         charge=charge,
-        remaining=max(0, quota.limit - used),
+        remaining=max(0, room),
         reset_ms=end_ms - now_ms if used else 0,
-        retry_after_ms=end_ms - now_ms if used + charge.cost > quota.limit else 0,
+        retry_after_ms=end_ms - now_ms if charge.cost > room else 0,
     )
 
 
@@ -150,7 +161,7 @@ def take_quota(
     since_ms = start_ms if tally is None else max(start_ms, tally.since_ms)
     reading = Reading(
         charge=charge,
-        remaining=quota.limit - count,
+        remaining=quota.limit - charge.held - count,
         reset_ms=end_ms - now_ms,
         retry_after_ms=0,
     )
@@ -167,9 +178,13 @@ def _dead(log: Log, rate: Rate, moment_ms: int) -> int:
     return bisect_right(log, moment_ms - rate.window_ms)
 
 
-def _leaves_ms(admission_ms: int, rate: Rate, now_ms: int) -> int:
-    """Return how long the clock of the store takes until an admission leaves the window."""
-    return admission_ms + rate.window_ms - now_ms
+def _wait_ms(live: Log, rate: Rate, lacking: int, now_ms: int) -> int:
+    """Return how long it takes until so many more places are free, as far as they are here."""
+    if lacking <= 0:
+        return 0
+    if not live:
+        return LEAST_WAIT_MS
+    return leaves_ms(live[min(lacking, len(live)) - 1], rate, now_ms)
 
 
 def _counted(tally: Tally | None, start_ms: int) -> int:

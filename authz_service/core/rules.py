@@ -6,8 +6,12 @@ Values only. `policy/compile.py` builds them from a file; every stage reads them
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from authz_service.core.provider import Provider
+
+EXACT_ADMISSIONS: Final = 1_000
+"""Up to so many admissions a window, a rate counts each one by itself; beyond, in buckets."""
 
 # Envoy has routes of its own beside a policy's, and routes are told apart by name.
 RESERVED_ROUTE_NAMES = frozenset({"preflight", "metrics", "method_not_allowed", "not_found"})
@@ -48,6 +52,14 @@ class Rate:
     limit: int
     window_ms: int
     on_store_failure: StoreFailure | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a place is free when its admission leaves the window, or up to 1/60 of it later.
+
+        The limit itself decides, never what is left of it: it chooses the counter.
+        """
+        return self.limit <= EXACT_ADMISSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from authz_service.core.charges import own_limits
+from authz_service.core.counter_key import counter_kind
 from authz_service.core.rules import Limit, Overrides, Policy, Tier
 
 
@@ -25,14 +26,19 @@ def all_limits(policy: Policy, overrides: Overrides | None = None) -> tuple[Limi
     return _each_once(chain(*with_own, *without, _of_routes(policy)))
 
 
+def names_of(limits: Iterable[Limit]) -> list[str]:
+    """Each name once: one may stand for a counter of each kind."""
+    return list(dict.fromkeys(limit.name for limit in limits))
+
+
 def _of_routes(policy: Policy) -> Iterable[Limit]:
     return (limit for route in policy.routes for limit in route.limits)
 
 
 def _each_once(limits: Iterable[Limit | None]) -> tuple[Limit, ...]:
     """Limits of one kind and name share a counter; the first of them stands for it."""
-    first: dict[tuple[type[Limit], str], Limit] = {}
+    first: dict[tuple[str, str], Limit] = {}
     for limit in limits:
         if limit is not None:
-            first.setdefault((type(limit), limit.name), limit)
+            first.setdefault((counter_kind(limit), limit.name), limit)
     return tuple(first.values())

@@ -1,62 +1,58 @@
 """How full the limits are: which of them callers come near to, and which they run into."""
 
-from enum import StrEnum
+from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
-from authz_service.core.meter import Metered, Reading
+from authz_service.core.meter import Metered
 
-_NEAR: Final = 5
+_OUTCOMES: Final = ("within", "near", "over")
+_WITHIN, _NEAR, _OVER = range(3)
+_NEAR_PART: Final = 5
 """A limit is near when less than a fifth of it is left."""
 
 _MOST_NAMES: Final = 200
 _OTHER: Final = "other"
 
 
-class Fill(StrEnum):
-    """How full a limit was for one request, as the label `outcome` names it."""
-
-    WITHIN = "within"
-    NEAR = "near"  # admitted or not, less than a fifth is left
-    OVER = "over"  # this limit refused the request
-
-
-class LimitSeries:
+class LimitSeries(Collector):
     """The limits that requests were charged to, by name.
 
-    Names come from the policy and from keys that have limits of their own. There are few; should
-    there be many, those that come late are counted together.
+    Every check counts here, once a limit, so these are plain numbers until somebody scrapes. Names
+    come from the policy and from keys that have limits of their own. There are few; should there
+    be many, those that come late are counted together.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "authz_limit_requests_total",
-            "Requests by limit, and by how full it was; near is with less than a fifth left.",
-            ("limit", "outcome"),
-            registry=registry,
-        )
-        self._by_name: dict[str, dict[Fill, Counter]] = {}
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[int]] = {}
 
     def metered(self, metered: Metered) -> None:
         """The limits of one request were looked at."""
         for reading in metered.readings:
-            name = reading.charge.limit.name
-            counters = self._by_name.get(name)
-            if counters is None:
-                counters = self._counters(name)
-            counters[_fill(reading)].inc()
+            limit = reading.charge.limit
+            counts = self._by_name.get(limit.name) or self._counts(limit.name)
+            if reading.retry_after_ms:
+                counts[_OVER] += 1
+            elif reading.remaining * _NEAR_PART < limit.limit:
+                counts[_NEAR] += 1
+            else:
+                counts[_WITHIN] += 1
 
-    def _counters(self, name: str) -> dict[Fill, Counter]:
-        if len(self._by_name) >= _MOST_NAMES and name != _OTHER:
-            return self._by_name.get(_OTHER) or self._counters(_OTHER)
-        made = {fill: self._requests.labels(name, fill.value) for fill in Fill}
-        self._by_name[name] = made
-        return made
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        family = CounterMetricFamily(
+            "authz_limit_requests",
+            "Requests by limit, and by how full it was; near is with less than a fifth left.",
+            labels=("limit", "outcome"),
+        )
+        for name, counts in self._by_name.items():
+            for outcome, count in zip(_OUTCOMES, counts, strict=True):
+                family.add_metric((name, outcome), count)
+        yield family
 
-
-def _fill(reading: Reading) -> Fill:
-    if reading.retry_after_ms:
-        return Fill.OVER
-    limit = reading.charge.limit.limit
-    return Fill.NEAR if reading.remaining * _NEAR < limit else Fill.WITHIN
+    def _counts(self, name: str) -> list[int]:
+        shown = name if len(self._by_name) < _MOST_NAMES else _OTHER
+        return self._by_name.setdefault(shown, [0] * len(_OUTCOMES))

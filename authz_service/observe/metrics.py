@@ -107,7 +107,8 @@ class Metrics:
             registry=self._registry,
         )
         self._decided: dict[tuple[str, str, str], Counter] = {}
-        self._limits = LimitSeries(self._registry)
+        self._limits = LimitSeries()
+        self._registry.register(self._limits)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)

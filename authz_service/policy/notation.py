@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from authz_service.core.match import is_template
 from authz_service.core.provider import normal_type
-from authz_service.core.rules import Period
+from authz_service.core.rules import EXACT_ADMISSIONS, Period
 
-MAX_ADMISSIONS = 1_000
+MAX_ADMISSIONS = 1_000_000_000
+MAX_COST = 1_000
 MAX_WINDOW_MS = 31 * 24 * 3_600_000
 MAX_SIZE = 1 << 30
 MAX_DURATION_MS = 3_600_000
@@ -29,8 +30,8 @@ _SIZE_UNITS = {"B": 1, "KB": 1 << 10, "KiB": 1 << 10, "MB": 1 << 20, "MiB": 1 <<
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _METRIC_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
-_RATE_EACH = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
-_RATE_PER = re.compile(r"([0-9]{1,9}) per ([0-9]{1,6})(s|m|h|d)")
+_RATE_EACH = re.compile(r"([0-9]{1,10})/(second|minute|hour|day)")
+_RATE_PER = re.compile(r"([0-9]{1,10}) per ([0-9]{1,6})(s|m|h|d)")
 _QUOTA = re.compile(r"([0-9]{1,12})/(day|week|month)")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|KiB|MB|MiB)")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
@@ -85,6 +86,14 @@ def rate(text: str) -> tuple[str, int, int]:
     if per := _RATE_PER.fullmatch(text):
         return _rate(f"per-{per[2]}{per[3]}", int(per[1]), int(per[2]) * _SHORT_MS[per[3]])
     raise ValueError("is no rate; write 10/minute or 5 per 10s")
+
+
+def exact_rate(text: str) -> tuple[str, int, int]:
+    """A rate that keeps the moment of each admission."""
+    name, limit, window_ms = rate(text)
+    if limit > EXACT_ADMISSIONS:
+        raise ValueError(f"must admit at most {EXACT_ADMISSIONS:,} in its window")
+    return name, limit, window_ms
 
 
 def _rate(name: str, limit: int, window_ms: int) -> tuple[str, int, int]:

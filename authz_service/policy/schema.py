@@ -34,6 +34,7 @@ def _as_list(value: object) -> object:
 
 Name = Annotated[str, *_notation(notation.name, "per-caller")]
 RateText = Annotated[tuple[str, int, int], *_notation(notation.rate, "10/minute")]
+ExactRateText = Annotated[tuple[str, int, int], *_notation(notation.exact_rate, "20/minute")]
 QuotaText = Annotated[tuple[int, Period], *_notation(notation.quota, "500/day")]
 Size = Annotated[int, *_notation(notation.size, "5MB")]
 Duration = Annotated[int, *_notation(notation.duration, "60s")]
@@ -101,7 +102,7 @@ class RoutePart(_Part):
     match: MatchPart
     authentication: AuthenticationText | None = None
     cost: int | None = Field(
-        default=None, ge=0, le=notation.MAX_ADMISSIONS, description="Taken from rate and quota."
+        default=None, ge=0, le=notation.MAX_COST, description="Taken from rate and quota."
     )
     limits: list[RouteLimitPart] = Field(default=[], description="Per caller; each counts 1.")
     global_limits: list[RouteLimitPart] = Field(default=[], description="Over all callers.")
@@ -186,7 +187,7 @@ class PolicyFile(_Part):
         default=64 << 10, description="How much larger than its file a request body may be."
     )
     cors: CorsPart = CorsPart()
-    bad_credentials: RateText = Field(
+    bad_credentials: ExactRateText = Field(
         default=("per-minute", 20, 60_000),
         description="Invalid credentials from one address, in each worker.",
     )

@@ -17,6 +17,15 @@ class InconclusiveError(StoreError):
 class CounterStore(Protocol):
     """Counts admissions per subject and limit, on the store's own clock."""
 
+    async def connect(self) -> None:
+        """Be ready for the first charge, so that it need not wait for a connection.
+
+        Charges do without: each connects where that is still to be done.
+
+        Raises:
+            StoreError: that failed, or was not done within a second.
+        """
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:
@@ -24,7 +33,7 @@ class CounterStore(Protocol):
 
         One call is atomic: concurrent callers, here or in other processes, together never
         exceed a limit. A denied call changes nothing. `charges` is not empty and names each
-        limit once.
+        limit once. What a charge says is held elsewhere is counted as if it were used here.
 
         `once` names the request that the charges are for. Within `REMEMBERED_MS` of an admission
         under that name, asking the same again, here or in another process, returns the first

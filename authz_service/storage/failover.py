@@ -44,6 +44,13 @@ class FailoverStore:
         """Whether a part of the shared store has failed so often that it is left alone for now."""
         return self._is_failing
 
+    async def connect(self) -> None:
+        """Connect to the shared store ahead of the first charge; charges connect if it fails."""
+        try:
+            await self._shared.connect()
+        except StoreError as error:
+            _log.warning("the counter store is not there yet", error=str(error))
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:

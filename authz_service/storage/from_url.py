@@ -12,10 +12,11 @@ from authz_service.storage.keys.changes import RedisKeyChanges
 from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
-from authz_service.storage.redis.backoff import Backoff
-from authz_service.storage.redis.connection import Connection
-from authz_service.storage.redis.endpoint import Endpoint, parse_endpoint
-from authz_service.storage.redis.store import RedisStore, charge_script
+from authz_service.storage.redis.endpoint import Target
+from authz_service.storage.redis.script import charge_script
+from authz_service.storage.redis.servers import server_at
+from authz_service.storage.redis.store import RedisStore
+from authz_service.storage.redis.url import ALL_FORMS, parse_endpoint, parse_url
 
 DEFAULT_TIMEOUT_MS: Final = 25
 
@@ -23,26 +24,24 @@ DEFAULT_TIMEOUT_MS: Final = 25
 def store_from_url(
     url: str, *, clock: Clock, random: Callable[[], float], timeout_ms: int = DEFAULT_TIMEOUT_MS
 ) -> CounterStore:
-    """Build the store for `memory://`, `redis://`, `rediss://` or `unix://`. Connects to nothing.
+    """Build the store for `memory://` or a shared one, see `docs/limits.md`. Connects to nothing.
 
     `random` returns numbers in [0, 1). `timeout_ms` bounds every wait for the server.
 
     Raises:
         ConfigurationError: every problem found, without quoting the URL: it may hold a password.
     """
-    endpoint = _endpoint(url)
-    if endpoint is None:
+    target = _target(url)
+    if target is None:
         return MemoryStore(clock)
-    connection = Connection(
-        endpoint, clock=clock, backoff=Backoff(random=random), timeout_s=timeout_ms / 1000
-    )
-    return RedisStore(connection, script=charge_script(), clock=clock)
+    server = server_at(target, clock=clock, random=random, timeout_s=timeout_ms / 1000)
+    return RedisStore(server, script=charge_script(), clock=clock)
 
 
 def store_url_problems(url: str) -> tuple[str, ...]:
-    """Everything that is wrong with a URL, without quoting it. Opens nothing but TLS files."""
+    """Everything that is wrong with a URL, without quoting it. Opens nothing but files it names."""
     try:
-        _endpoint(url)
+        _target(url)
     except ConfigurationError as error:
         return error.problems
     return ()
@@ -54,7 +53,7 @@ def key_store_from_url(url: str) -> KeyStore:
     Raises:
         ConfigurationError: every problem found, without quoting the URL: it may hold a password.
     """
-    return RedisKeyStore(KeyServer(_server(url)))
+    return RedisKeyStore(KeyServer(parse_endpoint(url)))
 
 
 def use_log_from_url(url: str) -> UseLog:
@@ -63,7 +62,7 @@ def use_log_from_url(url: str) -> UseLog:
     Raises:
         ConfigurationError: every problem found, without quoting the URL.
     """
-    return RedisKeyStore(KeyServer(_server(url)))
+    return RedisKeyStore(KeyServer(parse_endpoint(url)))
 
 
 def key_changes_from_url(url: str) -> KeyChanges:
@@ -72,34 +71,23 @@ def key_changes_from_url(url: str) -> KeyChanges:
     Raises:
         ConfigurationError: every problem found, without quoting the URL.
     """
-    return RedisKeyChanges(KeyServer(_server(url)))
+    return RedisKeyChanges(KeyServer(parse_endpoint(url)))
 
 
 def key_store_url_problems(url: str) -> tuple[str, ...]:
     """Everything that is wrong with a key store's URL, without quoting it."""
     try:
-        _server(url)
+        parse_endpoint(url)
     except ConfigurationError as error:
         return error.problems
     return ()
 
 
-def _endpoint(url: str) -> Endpoint | None:
+def _target(url: str) -> Target | None:
     """Where the counters live, None for this process's memory."""
     scheme, separator, rest = url.partition("://")
     if scheme == "memory" and separator:
         if rest:
             raise ConfigurationError(["store URL: memory:// takes nothing after it"])
         return None
-    return _parsed(url, "memory://, redis://, rediss:// (TLS) or unix://")
-
-
-def _server(url: str) -> Endpoint:
-    return _parsed(url, "redis://, rediss:// (TLS) or unix://")
-
-
-def _parsed(url: str, known: str) -> Endpoint:
-    scheme, separator, _ = url.partition("://")
-    if scheme not in ("redis", "rediss", "unix") or not separator:
-        raise ConfigurationError([f"store URL: must begin with {known}"])
-    return parse_endpoint(url)
+    return parse_url(url, known=f"memory://, {ALL_FORMS}")

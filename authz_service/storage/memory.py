@@ -5,6 +5,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from authz_service.clock import Clock
+from authz_service.core.buckets import Buckets, read_buckets, take_buckets
 from authz_service.core.calendar import Calendars
 from authz_service.core.counter_key import answer_key, counter_key, counter_keys
 from authz_service.core.meter import (
@@ -25,6 +26,7 @@ from authz_service.storage.base import InconclusiveError
 MAX_COUNTERS: Final = 200_000
 """How many counters one process keeps unless told otherwise. See `docs/limits.md` for the bytes."""
 
+_NO_BUCKETS: Final = Buckets()
 _SWEEP_STEPS: Final = 4  # more than one charge can add, so the sweep keeps up
 
 
@@ -42,6 +44,7 @@ class MemoryStore:
         self._max_counters = max_counters
         self._calendars = Calendars()
         self._logs: dict[bytes, array[int]] = {}  # 8 bytes an admission; as objects, 40
+        self._buckets: dict[bytes, Buckets] = {}  # 12 bytes each, in arrays too
         self._tallies: dict[bytes, Tally] = {}
         self._expires_ms: dict[bytes, int] = {}
         # One entry a counter, at or before the moment it expires: a charge that prolongs a counter
@@ -54,6 +57,14 @@ class MemoryStore:
     def is_empty(self) -> bool:
         """Whether nothing is counted."""
         return not self._expires_ms
+
+    async def connect(self) -> None:
+        """There is nothing to connect to.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        self._check_open()
 
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
@@ -118,6 +129,7 @@ class MemoryStore:
         self._closed = True
         self._answers.clear()
         self._logs.clear()
+        self._buckets.clear()
         self._tallies.clear()
         self._expires_ms.clear()
         self._sweep_order.clear()
@@ -138,22 +150,36 @@ class MemoryStore:
     def _read(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
         limit = charge.limit
         if isinstance(limit, Rate):
-            return read_rate(charge, limit, self._logs.get(key, ()), now_ms)
+            if limit.is_exact:
+                return read_rate(charge, limit, self._logs.get(key, ()), now_ms)
+            return read_buckets(charge, limit, self._buckets.get(key, _NO_BUCKETS), now_ms)
         tally = self._tallies.get(key)
         return read_quota(charge, limit, tally, self._period(limit, tally, now_ms), now_ms)
 
     def _take(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
         limit = charge.limit
         if isinstance(limit, Rate):
-            log = take_rate(charge, limit, self._logs.get(key, ()), now_ms)
-            self._logs[key] = array("q", log.counter)
-            self._keep_until(key, log.expires_ms)
-            return log.reading
+            if limit.is_exact:
+                return self._take_rate(key, charge, limit, now_ms)
+            return self._take_buckets(key, charge, limit, now_ms)
         held = self._tallies.get(key)
         tally = take_quota(charge, limit, held, self._period(limit, held, now_ms), now_ms)
         self._tallies[key] = tally.counter
         self._keep_until(key, tally.expires_ms)
         return tally.reading
+
+    def _take_rate(self, key: bytes, charge: Charge, rate: Rate, now_ms: int) -> Reading:
+        log = take_rate(charge, rate, self._logs.get(key, ()), now_ms)
+        self._logs[key] = array("q", log.counter)
+        self._keep_until(key, log.expires_ms)
+        return log.reading
+
+    def _take_buckets(self, key: bytes, charge: Charge, rate: Rate, now_ms: int) -> Reading:
+        buckets = take_buckets(charge, rate, self._buckets.get(key, _NO_BUCKETS), now_ms)
+        lasts_ms, counts = buckets.counter.lasts_ms, buckets.counter.counts
+        self._buckets[key] = Buckets(array("q", lasts_ms), array("I", counts))
+        self._keep_until(key, buckets.expires_ms)
+        return buckets.reading
 
     def _period(self, quota: Quota, tally: Tally | None, now_ms: int) -> tuple[int, int]:
         periods = self._calendars.around(quota, tally_time(tally, now_ms))
@@ -182,4 +208,5 @@ class MemoryStore:
     def _forget(self, key: bytes) -> None:
         del self._expires_ms[key]
         self._logs.pop(key, None)
+        self._buckets.pop(key, None)
         self._tallies.pop(key, None)

@@ -46,6 +46,11 @@ class FaultyStore:
         else:
             self._healthy.clear()
 
+    async def connect(self) -> None:
+        """Connect the inner store, unless a fault is in force."""
+        await self._suffer("")
+        await self._inner.connect()
+
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
     ) -> Metered:

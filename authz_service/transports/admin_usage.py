@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from authz_service.core.rules import Limit, Overrides, Policy, Tier
-from authz_service.core.usage import all_limits
+from authz_service.core.usage import all_limits, names_of
 from authz_service.errors import StoreError
 from authz_service.identity.key_admin import KeyAdmin
 from authz_service.identity.key_fields import FieldProblem, KeyFieldsError
@@ -121,6 +121,6 @@ def _query(request: AdminRequest, *known: str) -> dict[str, str]:
 def _chosen(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ...]:
     chosen = chosen_limits(known, name)
     if not chosen:
-        names = ", ".join(limit.name for limit in known) or "none"
+        names = ", ".join(names_of(known)) or "none"
         raise KeyFieldsError([FieldProblem(("limit",), f"must be one of {names}")])
     return chosen

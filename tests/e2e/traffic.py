@@ -4,9 +4,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
+from authz_service.clock import stopwatch
 from tests.e2e.client import HOST
 
 _PAUSE_S: Final = 0.004
@@ -17,6 +19,21 @@ Outcomes = Counter[str]
 """How often each outcome occurred: a status, or the name of the error that came in its place."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request: when it was sent and answered, and with what. Header names are lower-case."""
+
+    sent_s: float
+    received_s: float
+    outcome: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def took_s(self) -> float:
+        """How long the client waited."""
+        return self.received_s - self.sent_s
+
+
 class Traffic:
     """A few clients with a kept connection each, one request after the other.
 
@@ -25,12 +42,18 @@ class Traffic:
     """
 
     def __init__(
-        self, port: int, *, path: str, headers: Mapping[str, str], threads: int = 4
+        self,
+        port: int,
+        *,
+        path: str,
+        headers: Mapping[str, str],
+        threads: int = 4,
+        pause_s: float = _PAUSE_S,
     ) -> None:
-        self.outcomes: Outcomes = Counter()
+        self.samples: list[Sample] = []
         self._port, self._path, self._headers = port, path, dict(headers)
+        self._pause_s = pause_s
         self._ends = threading.Event()
-        self._counting = threading.Lock()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def start(self) -> None:
@@ -45,6 +68,11 @@ class Traffic:
             thread.join(_JOIN_S)
 
     @property
+    def outcomes(self) -> Outcomes:
+        """How often each outcome occurred so far."""
+        return Counter(sample.outcome for sample in list(self.samples))
+
+    @property
     def was_answered(self) -> bool:
         """Whether nothing was lost: every request a 200, but for checks that came too late.
 
@@ -56,29 +84,34 @@ class Traffic:
 
     def _run(self) -> None:
         connection = HTTPConnection(HOST, self._port, timeout=_TIMEOUT_S)
-        while not self._ends.wait(_PAUSE_S):
-            outcome = self._ask(connection)
-            with self._counting:
-                self.outcomes[outcome] += 1
+        while not self._ends.wait(self._pause_s):
+            self.samples.append(self._ask(connection))
         connection.close()
 
-    def _ask(self, connection: HTTPConnection) -> str:
+    def _ask(self, connection: HTTPConnection) -> Sample:
+        sent_s = stopwatch()
         try:
             connection.request("GET", self._path, headers=self._headers)
             response = connection.getresponse()
             response.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            return type(error).__name__
-        return str(response.status)
+            return Sample(sent_s, stopwatch(), type(error).__name__)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Sample(sent_s, stopwatch(), str(response.status), headers)
 
 
 @contextmanager
 def traffic(
-    port: int, *, path: str, headers: Mapping[str, str], threads: int = 4
+    port: int,
+    *,
+    path: str,
+    headers: Mapping[str, str],
+    threads: int = 4,
+    pause_s: float = _PAUSE_S,
 ) -> Iterator[Traffic]:
     """Traffic for as long as the context lasts; count the outcomes after it."""
-    flowing = Traffic(port, path=path, headers=headers, threads=threads)
+    flowing = Traffic(port, path=path, headers=headers, threads=threads, pause_s=pause_s)
     flowing.start()
     try:
         yield flowing

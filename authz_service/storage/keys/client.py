@@ -4,12 +4,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import Connection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -28,6 +29,25 @@ class _TlsConnection(Connection):
 
     def _connection_arguments(self) -> Mapping[str, object]:
         return {**super()._connection_arguments(), "ssl": self._context}
+
+
+class _Credentials(CredentialProvider):
+    """What is asked at every log-in, so that a password in a file may change."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """As `get_credentials`."""
+        return self.get_credentials()
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """The password, after the user's name if there is one.
+
+        Raises:
+            StoreError: the password's file cannot be read, or is empty.
+        """
+        return cast("tuple[str] | tuple[str, str]", self._endpoint.credentials())
 
 
 class KeyServer:
@@ -54,6 +74,8 @@ class KeyServer:
             async with asyncio.timeout(self._timeout_s):
                 yield self.client
         except (RedisError, OSError, UnicodeError) as error:
+            if isinstance(error.__cause__, StoreError):  # from reading the password
+                raise error.__cause__ from None
             raise StoreError(f"the key store at {self._endpoint} {_told(error)}") from None
         except (ValueError, TypeError, LookupError, AttributeError):
             raise StoreError(f"the key store at {self._endpoint} answered nonsense") from None
@@ -73,13 +95,13 @@ def _pool(endpoint: Endpoint) -> ConnectionPool:
     else:
         kind = _TlsConnection
         place = {"host": endpoint.host, "port": endpoint.port, "context": endpoint.tls}
+    has_login = bool(endpoint.password or endpoint.password_file)
     return ConnectionPool(
         connection_class=kind,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **place,
         db=endpoint.database,
-        username=endpoint.username or None,
-        password=endpoint.password or None,
+        credential_provider=_Credentials(endpoint) if has_login else None,
         protocol=2,
         driver_info=None,
         retry=Retry(NoBackoff(), 0),

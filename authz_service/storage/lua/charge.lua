@@ -5,10 +5,12 @@
 --
 -- KEYS     one counter a charge, all in one hash slot; last, where the answer to a call that has an
 --          id is remembered.
--- ARGV     for each key in turn, times in milliseconds:
---            'rate',  cost, limit, window
---            'quota', cost, limit, then the starts of the previous, the current and the next
---                     period and the end of the next one (epoch)
+-- ARGV     for each key in turn, times in milliseconds, and the limit less what is held elsewhere,
+--          which may be less than nothing:
+--            'rate',    cost, limit, window
+--            'buckets', cost, limit, window
+--            'quota',   cost, limit, then the starts of the previous, the current and the next
+--                       period and the end of the next one (epoch)
 --          and last, where the call has an id: 'once'; where it only looks, and has none: 'peek'
 -- Returns  integers, times in milliseconds from now:
 --            {1, remaining, reset, retry, ...}  admitted; three for each key, after the charge, or
@@ -18,13 +20,15 @@
 --                                               the boundaries around it; 0 for a rate
 --
 -- A rate is stored as the epoch of its oldest admission when last rewritten (8 bytes) and then
--- 4 bytes for each admission: milliseconds since that epoch, oldest first. A quota is stored as the
--- latest period start it was counted under and a count (8 bytes each). An answer is stored as the
--- epoch until which it stands in for another charge and then, for each charge, what remained and the
--- epoch of the reset (8 bytes each). All numbers little-endian.
+-- 4 bytes for each admission: milliseconds since that epoch, oldest first. Buckets are stored as
+-- the epoch of the last admission (8 bytes) and the count (4 bytes) of each, oldest first. A quota
+-- is stored as the latest period start it was counted under and a count (8 bytes each). An answer
+-- is stored as the epoch until which it stands in for another charge and then, for each charge,
+-- what remained and the epoch of the reset (8 bytes each). All numbers little-endian.
 --
 -- A counter's time never runs backwards: it is the later of the clock and what the counter holds.
--- Waits are told on the clock. `authz_service/core/meter.py` says the same in Python.
+-- Waits are told on the clock. `meter.py` and `buckets.py` in `authz_service/core` say the same in
+-- Python.
 
 local ADMITTED, DENIED, STALE = 1, 0, 2
 local EPOCH_BYTES, ENTRY_BYTES = 8, 4
@@ -34,6 +38,10 @@ local KEPT = 60000
 -- Dead entries stay until they are as many as the limit and this many more, so that cutting them
 -- off costs little an admission and a log never holds more than twice its limit and this.
 local SPARE_ENTRIES = 16
+-- A bucket takes the admissions of this part of a window, and counts until the last one leaves it.
+local BUCKETS, BUCKET_BYTES = 60, 12
+-- What is waited for an empty counter that cannot admit, because its limit is held elsewhere.
+local LEAST_WAIT = 1
 -- How long an answer is remembered.
 local REMEMBERED = 2000
 
@@ -71,9 +79,9 @@ local function read_rate(key, cost, limit, window)
       window = window,
       moment = now,
       used = 0,
-      remaining = limit,
+      remaining = math.max(0, limit),
       reset = 0,
-      retry = 0,
+      retry = cost > limit and LEAST_WAIT or 0,
     }
   end
   local epoch = unpack_number('<I8', log)
@@ -83,6 +91,10 @@ local function read_rate(key, cost, limit, window)
   local used = length - dead
   local excess = used + cost - limit
   local wait = epoch + window - now -- from an entry to the time until it leaves the window
+  local retry = 0
+  if excess > 0 then
+    retry = used > 0 and wait + entry(log, dead + math.min(excess, used) - 1) or LEAST_WAIT
+  end
   return {
     cost = cost,
     limit = limit,
@@ -94,7 +106,7 @@ local function read_rate(key, cost, limit, window)
     used = used,
     remaining = math.max(0, limit - used),
     reset = used > 0 and wait + entry(log, dead) or 0,
-    retry = excess > 0 and wait + entry(log, dead + excess - 1) or 0,
+    retry = retry,
   }
 end
 
@@ -123,6 +135,69 @@ local function take_rate(key, rate)
   if rate.used == 0 then
     rate.reset = rate.moment + rate.window - now
   end
+end
+
+-- How long it takes until `excess` places are free, as far as they are in the buckets from `first`.
+local function bucket_wait(buckets, first, excess, window)
+  if excess <= 0 then
+    return 0
+  elseif first > #buckets then
+    return LEAST_WAIT
+  end
+  local at = first
+  excess = excess - buckets[at + 1]
+  while excess > 0 and at + 2 < #buckets do
+    at = at + 2
+    excess = excess - buckets[at + 1]
+  end
+  return buckets[at] + window - now
+end
+
+local function read_buckets(key, cost, limit, window)
+  local value = redis.call('GET', key)
+  local buckets, moment = {}, now -- last admission and count of the first, of the second, ...
+  if value then
+    local format = '<' .. string.rep('I8I4', #value / BUCKET_BYTES)
+    buckets = {unpack_number(format, value)}
+    buckets[#buckets] = nil -- it is where unpacking stopped
+    moment = math.max(now, buckets[#buckets - 1])
+  end
+  local first, used = 1, 0
+  while first < #buckets and buckets[first] <= moment - window do
+    first = first + 2
+  end
+  for at = first + 1, #buckets, 2 do
+    used = used + buckets[at]
+  end
+  return {
+    cost = cost,
+    window = window,
+    moment = moment,
+    value = value or '',
+    buckets = buckets,
+    first = first,
+    remaining = math.max(0, limit - used),
+    reset = used > 0 and buckets[first] + window - now or 0,
+    retry = bucket_wait(buckets, first, used + cost - limit, window),
+  }
+end
+
+local function take_buckets(key, counter)
+  local buckets, moment, count = counter.buckets, counter.moment, counter.cost
+  local oldest, newest = buckets[counter.first] or moment, buckets[#buckets - 1]
+  local start, stop = (counter.first - 1) / 2 * BUCKET_BYTES + 1, #counter.value
+  local width = math.ceil(counter.window / BUCKETS)
+  if newest and math.floor(newest / width) == math.floor(moment / width) then
+    count = count + buckets[#buckets]
+    stop = stop - BUCKET_BYTES
+    if stop < start then
+      oldest = moment
+    end
+  end
+  local kept = string.sub(counter.value, start, stop)
+  local value = kept .. pack_number('<I8I4', moment, count)
+  redis.call('SET', key, value, 'PXAT', moment + counter.window + KEPT)
+  counter.reset = oldest + counter.window - now
 end
 
 -- `first` is where the four boundaries stand in ARGV. Without `stop` the moment is outside them.
@@ -208,12 +283,13 @@ local counters, status, argument = {}, ADMITTED, 1
 for index, key in ipairs(KEYS) do
   local cost, limit = tonumber(ARGV[argument + 1]), tonumber(ARGV[argument + 2])
   local counter
-  if ARGV[argument] == 'rate' then
-    counter = read_rate(key, cost, limit, tonumber(ARGV[argument + 3]))
-    argument = argument + 4
-  else
+  if ARGV[argument] == 'quota' then
     counter = read_quota(key, cost, limit, argument + 3)
     argument = argument + 7
+  else
+    local read = ARGV[argument] == 'rate' and read_rate or read_buckets
+    counter = read(key, cost, limit, tonumber(ARGV[argument + 3]))
+    argument = argument + 4
   end
   counters[index] = counter
   if not counter.retry then
@@ -233,7 +309,9 @@ end
 
 for index, counter in ipairs(counters) do
   if status == ADMITTED and not peek then
-    if counter.window then
+    if counter.buckets then
+      take_buckets(KEYS[index], counter)
+    elseif counter.window then
       take_rate(KEYS[index], counter)
     else
       take_quota(KEYS[index], counter)

@@ -26,6 +26,10 @@ class Backoff:
         """Say whether another attempt may be made."""
         return self._until_ms is None or now_ms >= self._until_ms
 
+    def remaining_ms(self, now_ms: int) -> int:
+        """Return how long the pause still lasts."""
+        return 0 if self._until_ms is None else max(0, self._until_ms - now_ms)
+
     def failed(self, now_ms: int) -> None:
         """Note a failure."""
         if self._failed_ms is None or now_ms >= self._failed_ms + _FORGOTTEN_MS:

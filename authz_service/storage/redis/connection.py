@@ -9,44 +9,80 @@ from authz_service.clock import Clock
 from authz_service.errors import StoreError
 from authz_service.storage.base import InconclusiveError
 from authz_service.storage.redis.backoff import Backoff
-from authz_service.storage.redis.endpoint import Endpoint
 from authz_service.storage.redis.link import Command, Link
-from authz_service.storage.redis.replies import error_code, is_unfit_server
+from authz_service.storage.redis.opening import Opener
+from authz_service.storage.redis.replies import UNFIT_SERVER, error_code
+from authz_service.storage.redis.script import Script
 
-_CONNECT_TIMEOUT_S: Final = 1.0  # TCP, TLS and log-in together; callers wait less than that
-_CLIENT_NAME: Final = "authz_service"
+# From finding the server to being logged in; callers wait less than that.
+_ATTEMPT_TIMEOUT_S: Final = 1.0
 
 
 class Connection:
     """One multiplexed connection to one Redis server.
 
-    No call waits longer than `timeout_s`, whether for the connection or for the reply. An attempt
-    to connect outlives the call that started it and serves the next one. A server that says it
-    cannot serve is left: the next call looks its address up again, as after a lost connection.
+    No call waits longer than `timeout_s`, whether for the connection or for the reply; a script
+    that has to be sent first is two calls more. An attempt to connect outlives the call that
+    started it and serves the next one. A server that says it cannot serve, by one of the codes
+    `unfit`, is left: the next call looks for it again, as after a lost connection.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, clock: Clock, backoff: Backoff, timeout_s: float
+        self,
+        opener: Opener,
+        *,
+        clock: Clock,
+        backoff: Backoff,
+        timeout_s: float,
+        unfit: frozenset[str] = UNFIT_SERVER,
     ) -> None:
-        self._endpoint = endpoint
+        self._opener = opener
         self._clock = clock
         self._backoff = backoff
         self._timeout_s = timeout_s
+        self._unfit = unfit
         self._link: Link | None = None
         self._attempt: asyncio.Task[Link] | None = None
         self._closed = False
 
-    async def call(self, command: Command) -> object:
+    async def connect(self) -> None:
+        """Connect now, if that is still to be done: one attempt, for a second at most.
+
+        Raises:
+            InconclusiveError: not tried, so soon after an attempt that failed.
+            StoreError: no connection.
+        """
+        if self._link is None or not self._link.is_open:
+            await self._connected()
+
+    async def call(
+        self,
+        command: Command,
+        key: bytes,  # noqa: ARG002 - one server serves all keys
+        *,
+        script: Script | None = None,
+        asking: bool = False,
+    ) -> object:
         """Send a command and return its reply; an error reply is returned, not raised.
+
+        A server that does not know `script` is sent it, and the command once more. `asking` tells
+        a node of a cluster that another one sent us here.
 
         Raises:
             InconclusiveError: not asked, so soon after an attempt to connect that failed.
             StoreError: no connection or no reply in time.
         """
-        link = self._link
-        if link is None or not link.is_open:
-            return await self._call_once_connected(command)
-        return self._received(link, await link.send(command))
+        reply = await self._call(command, asking=asking)
+        if script is None or not isinstance(reply, hiredis.ReplyError):
+            return reply
+        if error_code(reply) != "NOSCRIPT":
+            return reply
+        await self._call(("SCRIPT", "LOAD", script.text))
+        return await self._call(command, asking=asking)
+
+    def part_of(self, key: bytes) -> str:  # noqa: ARG002 - the same for all
+        """One server is one part."""
+        return ""
 
     async def close(self) -> None:
         """Close the socket. Calls after this raise `StoreError`."""
@@ -58,23 +94,34 @@ class Connection:
             self._link.give_up("the counter store is closed")
             await self._link.closed()
 
-    async def _call_once_connected(self, command: Command) -> object:
+    async def _call(self, command: Command, *, asking: bool = False) -> object:
+        link = self._link
+        if link is None or not link.is_open:
+            return await self._call_once_connected(command, asking=asking)
+        return self._received(link, await _send(link, command, asking=asking))
+
+    async def _call_once_connected(self, command: Command, *, asking: bool) -> object:
         try:
             async with asyncio.timeout(self._timeout_s):
-                attempt = self._connecting()
-                # Not awaited itself: a caller who gives up must not cancel it for the others.
-                await asyncio.wait([attempt])
-                if attempt.cancelled():
-                    raise StoreError("the counter store is closed")
-                link = attempt.result()
-                return self._received(link, await link.send(command))
+                link = await self._connected()
+                return self._received(link, await _send(link, command, asking=asking))
         except TimeoutError:
-            raise StoreError(f"no connection to {self._endpoint} in time") from None
+            raise StoreError(f"no connection to {self._opener} in time") from None
+
+    async def _connected(self) -> Link:
+        attempt = self._connecting()
+        # Not awaited itself: a caller who gives up must not cancel it for the others.
+        await asyncio.wait([attempt])
+        if attempt.cancelled():
+            raise StoreError("the counter store is closed")
+        return attempt.result()
 
     def _received(self, link: Link, reply: object) -> object:
-        if link.is_open and isinstance(reply, hiredis.ReplyError) and is_unfit_server(reply):
-            self._backoff.failed(self._clock.monotonic_ms())
-            link.give_up(f"{self._endpoint} cannot serve: {error_code(reply)}")
+        if isinstance(reply, hiredis.ReplyError) and link.is_open:
+            code = error_code(reply)
+            if code in self._unfit:
+                self._backoff.failed(self._clock.monotonic_ms())
+                link.give_up(f"{self._opener} cannot serve: {code}")
         return reply
 
     def _connecting(self) -> asyncio.Task[Link]:
@@ -82,7 +129,7 @@ class Connection:
             raise StoreError("the counter store is closed")
         if self._attempt is None:
             if not self._backoff.is_over(self._clock.monotonic_ms()):
-                raise InconclusiveError(f"no connection to {self._endpoint} yet")
+                raise InconclusiveError(f"no connection to {self._opener} yet")
             self._attempt = asyncio.create_task(self._connect())
             self._attempt.add_done_callback(self._attempted)
         return self._attempt
@@ -96,55 +143,14 @@ class Connection:
 
     async def _connect(self) -> Link:
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                link = await self._open_socket()
-                await self._log_in(link)
-                self._link = link
-                return link
+            async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
+                self._link = await self._opener.open()
+                return self._link
         except TimeoutError:
-            raise StoreError(f"{self._endpoint} does not accept a connection in time") from None
-        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that is none
-            reason = type(error).__name__
-            raise StoreError(f"{self._endpoint} cannot be reached: {reason}") from error
-
-    async def _open_socket(self) -> Link:
-        loop = asyncio.get_running_loop()
-        endpoint = self._endpoint
-        if endpoint.path:
-            _, link = await loop.create_unix_connection(self._new_link, endpoint.path)
-        else:
-            _, link = await loop.create_connection(
-                self._new_link, endpoint.host, endpoint.port, ssl=endpoint.tls
-            )
-        return link
-
-    def _new_link(self) -> Link:
-        return Link(timeout_s=self._timeout_s)
-
-    async def _log_in(self, link: Link) -> None:
-        try:
-            for command in _log_in_commands(self._endpoint):
-                _check_accepted(command, await link.send(command))
-        except BaseException:
-            link.give_up("logging in to the counter store failed")
-            raise
+            raise StoreError(f"{self._opener} does not accept a connection in time") from None
 
 
-def _log_in_commands(endpoint: Endpoint) -> list[Command]:
-    commands: list[Command] = []
-    if endpoint.password:
-        user = (endpoint.username,) if endpoint.username else ()
-        commands.append(("AUTH", *user, endpoint.password))
-    if endpoint.database:
-        commands.append(("SELECT", endpoint.database))
-    commands.append(("CLIENT", "SETNAME", _CLIENT_NAME))
-    return commands
-
-
-def _check_accepted(command: Command, reply: object) -> None:
-    if not isinstance(reply, hiredis.ReplyError):
-        return
-    code = error_code(reply)
-    if code == "NOPERM" and command[0] == "CLIENT":
-        return  # a user who may not name the connection may still count
-    raise StoreError(f"the counter store refused {command[0]!s}: {code}")
+def _send(link: Link, command: Command, *, asking: bool) -> asyncio.Future[object]:
+    if asking:
+        link.send(("ASKING",)).cancel()  # its reply says nothing; both leave in one write
+    return link.send(command)

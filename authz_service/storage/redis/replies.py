@@ -15,7 +15,7 @@ _ADMITTED: Final = 1
 _STALE: Final = 2
 _NUMBERS_PER_LIMIT: Final = 3
 
-_UNFIT_SERVER: Final = frozenset(
+UNFIT_SERVER: Final = frozenset(
     {
         "READONLY",  # demoted: a replica now
         "NOREPLICAS",  # cut off from its replicas, which may have elected another
@@ -25,21 +25,17 @@ _UNFIT_SERVER: Final = frozenset(
         "NOAUTH",  # restarted with a password since we logged in
     }
 )
+"""Codes that say: this server cannot count at all, and another at its address perhaps can.
+
+`NOPERM` is not among these: rights are looked up for every command, so a new connection has the
+same.
+"""
 
 
 def error_code(error: hiredis.ReplyError) -> str:
     """Return the first word of an error reply. The rest may quote what we sent, passwords too."""
     code = str(error).partition(" ")[0]
     return code if code.isascii() and code.isalpha() and code.isupper() else "ERR"
-
-
-def is_unfit_server(error: hiredis.ReplyError) -> bool:
-    """Say whether the server cannot count at all, and another at its address perhaps can.
-
-    `NOPERM` is not among these: rights are looked up for every command, so a new connection has
-    the same.
-    """
-    return error_code(error) in _UNFIT_SERVER
 
 
 @dataclass(frozen=True, slots=True)

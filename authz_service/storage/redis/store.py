@@ -1,39 +1,20 @@
 """The shared counter store: one script call a request."""
 
-from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
-from typing import Self
-
-import hiredis
-
 from authz_service.clock import Clock
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import answer_key, counter_key, counter_keys
+from authz_service.core.counter_key import (
+    answer_key,
+    counter_key,
+    counter_keys,
+    counter_kind,
+    subject_key,
+)
 from authz_service.core.meter import Metered
-from authz_service.core.rules import Charge, Limit, Quota, Rate
+from authz_service.core.rules import Charge, Limit, Quota
 from authz_service.errors import StoreError
-from authz_service.storage.redis.connection import Connection
-from authz_service.storage.redis.link import Command
-from authz_service.storage.redis.replies import Stale, check_count, error_code, read_verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name Redis knows it by: the SHA-1 of its text, in hexadecimal."""
-
-    text: str
-    digest: str
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Name a script."""
-        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-def charge_script() -> Script:
-    """Read the script that this store runs, from the package."""
-    return Script.from_text(files("authz_service.storage").joinpath("lua/charge.lua").read_text())
+from authz_service.storage.redis.replies import Stale, check_count, read_verdict
+from authz_service.storage.redis.script import Script
+from authz_service.storage.redis.servers import Server
 
 
 class RedisStore:
@@ -44,11 +25,19 @@ class RedisStore:
     call for itself.
     """
 
-    def __init__(self, connection: Connection, *, script: Script, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, server: Server, *, script: Script, clock: Clock) -> None:
+        self._server = server
         self._script = script
         self._clock = clock
         self._calendars = Calendars()
+
+    async def connect(self) -> None:
+        """Connect before the first charge, and learn the nodes of a cluster.
+
+        Raises:
+            StoreError: that failed within a second.
+        """
+        await self._server.connect()
 
     async def charge(
         self, subject: str, charges: tuple[Charge, ...], *, once: str | None = None
@@ -80,15 +69,15 @@ class RedisStore:
                 then be gone.
         """
         keys = [counter_key(subject, limit) for limit in limits]
-        check_count(await self._connection.call(("DEL", *keys)))
+        check_count(await self._server.call(("DEL", *keys), subject_key(subject)))
 
-    def part_of(self, subject: str) -> str:  # noqa: ARG002 - the same for all
-        """One server is one part."""
-        return ""
+    def part_of(self, subject: str) -> str:
+        """The server that counts a subject now: a node of a cluster, by its address, or all."""
+        return self._server.part_of(subject_key(subject))
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._connection.close()
+        """Close every connection."""
+        await self._server.close()
 
     async def _ask(self, keys: list[bytes], charges: tuple[Charge, ...], *option: str) -> Metered:
         moments_ms = (self._clock.now_ms(),) * len(charges)
@@ -107,15 +96,9 @@ class RedisStore:
         *option: str,
     ) -> Metered | Stale:
         arguments = (*self._arguments(charges, moments_ms), *option)
-        reply = await self._run(("EVALSHA", self._script.digest, len(keys), *keys, *arguments))
+        command = ("EVALSHA", self._script.digest, len(keys), *keys, *arguments)
+        reply = await self._server.call(command, keys[0], script=self._script)
         return read_verdict(reply, charges)
-
-    async def _run(self, command: Command) -> object:
-        reply = await self._connection.call(command)
-        if isinstance(reply, hiredis.ReplyError) and error_code(reply) == "NOSCRIPT":
-            await self._connection.call(("SCRIPT", "LOAD", self._script.text))
-            reply = await self._connection.call(command)
-        return reply
 
     def _arguments(
         self, charges: tuple[Charge, ...], moments_ms: tuple[int, ...]
@@ -123,11 +106,11 @@ class RedisStore:
         arguments: list[str | bytes | int] = []
         for charge, moment_ms in zip(charges, moments_ms, strict=True):
             limit = charge.limit
-            if isinstance(limit, Rate):
-                arguments += ("rate", charge.cost, limit.limit, limit.window_ms)
+            arguments += (counter_kind(limit), charge.cost, limit.limit - charge.held)
+            if isinstance(limit, Quota):
+                arguments += self._periods(limit, moment_ms)
             else:
-                periods = self._periods(limit, moment_ms)
-                arguments += ("quota", charge.cost, limit.limit, *periods)
+                arguments.append(limit.window_ms)
         return arguments
 
     def _periods(self, quota: Quota, moment_ms: int) -> tuple[int, int, int, int]:

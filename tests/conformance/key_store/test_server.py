@@ -11,7 +11,7 @@ from authz_service.errors import StoreError
 from authz_service.identity.key_store import KeyChange, KeyConflictError
 from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.store import RedisKeyStore
-from authz_service.storage.redis.endpoint import parse_endpoint
+from authz_service.storage.redis.url import parse_endpoint
 from authz_service.testing.builders import PlantedSecrets, stored_key
 from tests.conformance.key_store.conftest import Stores, opened
 from tests.conformance.storage.server import VALKEY, Server

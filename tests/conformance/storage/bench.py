@@ -1,16 +1,16 @@
 """Every kind of store behind one face, with its clock and its contents in a test's hands."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from authz_service.clock import Clock
 from authz_service.storage.base import CounterStore
 from authz_service.storage.memory import MemoryStore
-from authz_service.storage.redis.backoff import Backoff
-from authz_service.storage.redis.connection import Connection
-from authz_service.storage.redis.endpoint import parse_endpoint
-from authz_service.storage.redis.store import RedisStore, Script, charge_script
+from authz_service.storage.redis.script import Script, charge_script
+from authz_service.storage.redis.servers import server_at
+from authz_service.storage.redis.store import RedisStore
+from authz_service.storage.redis.url import parse_url
 from authz_service.testing.clock import ManualClock
 from tests.conformance.storage.server import Server
 
@@ -21,29 +21,31 @@ START_MS = 1_906_761_600_000
 """Tuesday, 4 June 2030, 00:00 UTC. In the future, so that no server drops a counter on its own."""
 
 _CLOCK_LINE = "local time = redis.call('TIME')\n"
-_CLOCK_KEY = "test-clock"
-_CLOCK_FROM_KEY = (
-    f"local time = {{string.match(redis.call('GET', '{_CLOCK_KEY}'), '(%d+):(%d+)')}}\n"
-)
+CLOCK_KEY = "test-clock"
+# A node of a cluster holds one of the keys and refuses to look at the others.
+_CLOCK_FROM_KEYS = """
+local time
+for _, key in ipairs({'%s'}) do
+  local text = redis.pcall('GET', key)
+  if type(text) == 'string' then time = {string.match(text, '(%%d+):(%%d+)')} end
+end
+"""
 GENEROUS_TIMEOUT_S = 5.0  # a busy test machine is no failure of the store
 
 
-def script_on_test_clock() -> Script:
+def script_on_test_clock(*keys: str) -> Script:
     """Return the shipped script with the one line that asks the time replaced."""
     text = charge_script().text
     assert text.count(_CLOCK_LINE) == 1
-    return Script.from_text(text.replace(_CLOCK_LINE, _CLOCK_FROM_KEY))
+    return Script.from_text(text.replace(_CLOCK_LINE, _CLOCK_FROM_KEYS % "','".join(keys)))
 
 
 def redis_store(url: str, *, clock: Clock, script: Script | None = None) -> RedisStore:
     """Build a store that waits long enough for a busy machine."""
-    connection = Connection(
-        parse_endpoint(url),
-        clock=clock,
-        backoff=Backoff(random=lambda: 0.0),
-        timeout_s=GENEROUS_TIMEOUT_S,
+    server = server_at(
+        parse_url(url), clock=clock, random=lambda: 0.0, timeout_s=GENEROUS_TIMEOUT_S
     )
-    return RedisStore(connection, script=script or charge_script(), clock=clock)
+    return RedisStore(server, script=script or charge_script(), clock=clock)
 
 
 class Bench(Protocol):
@@ -76,9 +78,10 @@ class MemoryBench:
 
     def contents(self) -> dict[str, tuple[object, int]]:
         """What the store holds."""
-        held: dict[bytes, object] = {**self._store._logs, **self._store._tallies}
-        counters = {str(key): (held[key], at) for key, at in self._store._expires_ms.items()}
-        answers = self._store._answers._answers
+        store = self._store
+        held: dict[bytes, object] = {**store._logs, **store._buckets, **store._tallies}
+        counters = {str(key): (held[key], at) for key, at in store._expires_ms.items()}
+        answers = store._answers._answers
         return counters | {str(key): (it.metered, it.given_ms) for key, it in answers.items()}
 
     def log_entries(self) -> int:
@@ -87,17 +90,18 @@ class MemoryBench:
 
 
 class ServerClock(ManualClock):
-    """The clock of the server and of this process at once."""
+    """The clock of this process and of servers at once: each server's under a key of its own."""
 
-    def __init__(self, admin: "redis.Redis") -> None:
+    def __init__(self, servers: "Mapping[str, redis.Redis]") -> None:
         super().__init__(START_MS)
-        self._admin = admin
+        self._servers = servers
         self.publish()
 
     def publish(self) -> None:
-        """Tell the server what time it is."""
+        """Tell the servers what time it is."""
         seconds, milliseconds = divmod(self.now_ms(), 1000)
-        self._admin.set(_CLOCK_KEY, f"{seconds}:{milliseconds * 1000 + 999}")
+        for key, admin in self._servers.items():
+            admin.set(key, f"{seconds}:{milliseconds * 1000 + 999}")
 
     def advance(self, elapsed_ms: int) -> None:
         """Let time pass on both."""
@@ -111,14 +115,23 @@ class ServerClock(ManualClock):
 
 
 class ServerBench:
-    """Stores over one server whose script reads the time from a key."""
+    """Stores over servers whose script reads the time from a key.
 
-    def __init__(self, server: Server) -> None:
-        server.admin.flushall()
-        self._admin = server.admin
-        self.clock: ManualClock = ServerClock(server.admin)
-        script = script_on_test_clock()
-        self._stores = [redis_store(server.url, clock=self.clock, script=script) for _ in range(4)]
+    `servers` are those that count, by the key that each of them has for its clock.
+    """
+
+    def __init__(self, url: str, servers: "Mapping[str, redis.Redis]") -> None:
+        for admin in servers.values():
+            admin.flushall()
+        self._servers = servers
+        self.clock: ManualClock = ServerClock(servers)
+        script = script_on_test_clock(*servers)
+        self._stores = [redis_store(url, clock=self.clock, script=script) for _ in range(4)]
+
+    @classmethod
+    def over(cls, server: Server) -> Self:
+        """Make a bench over a single server."""
+        return cls(server.url, {CLOCK_KEY: server.admin})
 
     @property
     def stores(self) -> list[CounterStore]:
@@ -126,14 +139,21 @@ class ServerBench:
         return list(self._stores)
 
     def contents(self) -> dict[str, tuple[object, int]]:
-        """What the server holds, byte by byte."""
-        keys = cast("list[str]", self._admin.keys("authz:*"))
-        return {str(key): (self._admin.get(key), self._admin.pexpiretime(key)) for key in keys}
+        """What the servers hold, byte by byte."""
+        return {
+            str(key): (admin.get(key), admin.pexpiretime(key))
+            for admin, key in self._keys("authz:*")
+        }
 
     def log_entries(self) -> int:
-        """A log on the server is 8 bytes and then 4 an entry."""
-        keys = cast("list[str]", self._admin.keys("authz:*:rate:*"))
-        return max((self._admin.strlen(key) - 8) // 4 for key in keys)
+        """A log on a server is 8 bytes and then 4 an entry."""
+        logs = self._keys("authz:*:rate:*")
+        return max((admin.strlen(key) - 8) // 4 for admin, key in logs)
+
+    def _keys(self, pattern: str) -> "Iterator[tuple[redis.Redis, str]]":
+        for admin in self._servers.values():
+            for key in cast("list[str]", admin.keys(pattern)):
+                yield admin, key
 
 
 @asynccontextmanager

@@ -2,15 +2,31 @@
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 
 import pytest
 import pytest_asyncio
+import redis
 
-from tests.conformance.storage.bench import Bench, MemoryBench, ServerBench, opened
+from tests.conformance.storage.bench import (
+    CLOCK_KEY,
+    Bench,
+    MemoryBench,
+    ServerBench,
+    opened,
+)
 from tests.conformance.storage.server import VALKEY, Server
+from tests.servers.cluster import ClusterServers
+from tests.servers.node import HOST
+from tests.servers.sentinels import SentinelServers
 
 SERVERS = ["valkey", "redis"]
-BACKENDS = ["memory", *SERVERS]
+BACKENDS = [
+    "memory",
+    *SERVERS,
+    pytest.param("cluster", marks=pytest.mark.slow),
+    pytest.param("sentinel", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +63,34 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         async with opened(MemoryBench) as bench:
             yield bench
         return
-    server = request.getfixturevalue("valkey" if request.param == "valkey" else "redis_server")
-    async with opened(lambda: ServerBench(server)) as bench:
+    if request.param in SERVERS:
+        name = "valkey" if request.param == "valkey" else "redis_server"
+        server = request.getfixturevalue(name)
+        async with opened(lambda: ServerBench.over(server)) as bench:
+            yield bench
+        return
+    url, places = request.getfixturevalue(f"{request.param}_places")
+    admins = {key: redis.Redis(host=HOST, port=port) for key, port in places.items()}
+    async with opened(lambda: ServerBench(url, admins)) as bench:
         yield bench
+    for admin in admins.values():
+        admin.close()
+
+
+@pytest.fixture
+def cluster_places(cluster: ClusterServers) -> tuple[str, dict[str, int]]:
+    """Each primary of a cluster, by the name of a key that it serves."""
+    places: dict[str, int] = {}
+    for number in count():
+        port = cluster.primary_of(f"{CLOCK_KEY}-{number}")
+        if port not in places.values():
+            places[f"{CLOCK_KEY}-{number}"] = port
+        if len(places) == len(cluster.primaries()):
+            break
+    return cluster.url, places
+
+
+@pytest.fixture
+def sentinel_places(sentinels: SentinelServers) -> tuple[str, dict[str, int]]:
+    """The primary that sentinels name."""
+    return sentinels.url, {CLOCK_KEY: sentinels.primary()}

@@ -9,6 +9,8 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+MANY = 1_001
+"""The places that a request takes where a few requests shall fill a limit counted in buckets."""
 
 
 def rate(limit: int, window_ms: int, name: str = "rate") -> Rate:

@@ -16,11 +16,17 @@ _START_PAUSE_S = 0.025
 
 
 class Server:
-    """One server process, with nothing on disk but its socket. Use it as a context manager."""
+    """One server process. Use it as a context manager.
 
-    def __init__(self, binary: str, *, password: str = "") -> None:
+    It has nothing on disk but its socket, unless it `keeps_data`: then it starts again with all it
+    had, however it ended.
+    """
+
+    def __init__(self, binary: str, *, password: str = "", keeps_data: bool = False) -> None:
         self._binary = binary
-        self._options = ["--requirepass", password] if password else []
+        # Not synced to the disk: a process that is killed loses nothing of what it wrote.
+        self._options = ["--appendonly", "yes" if keeps_data else "no", "--appendfsync", "no"]
+        self._options += ["--requirepass", password] if password else []
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="store-"))
         self.socket = str(self._folder / "s")
@@ -39,7 +45,7 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        fixed = ["--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
+        fixed = ["--port", "0", "--unixsocket", self.socket, "--save", ""]
         command = [self._binary, *fixed, "--dir", str(self._folder), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(_START_ATTEMPTS):
@@ -60,6 +66,10 @@ class Server:
         self.process.kill()
         self.process.wait()
         self._process = None
+
+    def forget(self) -> None:
+        """Throw away what a server that is not running would start with."""
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
 
     def pause(self) -> None:
         """Stop the process without closing its sockets: it is there and says nothing."""

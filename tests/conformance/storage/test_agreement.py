@@ -16,6 +16,9 @@ LIMITS: list[Limit] = [
     rate(3, SECOND, "burst"),
     rate(7, 31 * DAY, "long"),
     rate(40, 5 * SECOND, "busy"),
+    rate(1_001, SECOND, "many"),
+    rate(7_007, 5 * SECOND, "more"),
+    rate(1_000_000_000, 31 * DAY, "most"),
     quota(11, Period.DAY, "Europe/Berlin", "day"),
     quota(25, Period.WEEK, "America/New_York", "week"),
     quota(60, Period.MONTH, "Asia/Kolkata", "month"),
@@ -24,11 +27,20 @@ PAUSES = st.one_of(
     st.sampled_from([0, 1, 999, 1000, 1001, 5000, HOUR, DAY, 31 * DAY, -1, -5000, -59_000]),
     st.integers(0, 2 * SECOND),
 )
+HELD = st.one_of(st.just(0), st.integers(0, 12))
+
+
+def charge_of(limit: Limit, cost: int, held: int) -> Charge:
+    """Make a charge that fills a limit with few others: a cost of 1 is 1/7 of a limit of many."""
+    each = 1 if limit.limit <= 1_000 else limit.limit // 7
+    return Charge(limit, cost * each, held=held * each)
+
+
 CHARGES = st.lists(
-    st.tuples(st.sampled_from(LIMITS), st.integers(1, 3)),
+    st.builds(charge_of, st.sampled_from(LIMITS), st.integers(1, 3), HELD),
     min_size=1,
     max_size=4,
-    unique_by=lambda charge: charge[0].name,
+    unique_by=lambda charge: charge.limit.name,
 )
 NUMBERS = st.one_of(st.none(), st.integers(0, 2))
 subjects = itertools.count()
@@ -39,10 +51,10 @@ subjects = itertools.count()
 )
 @given(steps=st.lists(st.tuples(PAUSES, CHARGES, NUMBERS), min_size=1, max_size=60))
 async def test_memory_and_server_agree_on_every_figure(
-    server: Server, steps: list[tuple[int, list[tuple[Limit, int]], int | None]]
+    server: Server, steps: list[tuple[int, list[Charge], int | None]]
 ) -> None:
     """Admitted, remaining, reset and retry are equal, whatever is asked and however time moves."""
-    async with opened(lambda: ServerBench(server)) as bench:
+    async with opened(lambda: ServerBench.over(server)) as bench:
         memory = MemoryStore(bench.clock)
         latest_ms = bench.clock.now_ms()
         subject = f"key:{next(subjects)}"
@@ -55,7 +67,6 @@ async def test_memory_and_server_agree_on_every_figure(
                 bench.clock.step_back(-pause)
                 steps_back += 1
             once = None if number is None else f"{steps_back}-{number}"
-            charges = tuple(Charge(limit, cost) for limit, cost in asked)
-            here = await memory.charge(subject, charges, once=once)
-            there = await bench.stores[0].charge(subject, charges, once=once)
+            here = await memory.charge(subject, tuple(asked), once=once)
+            there = await bench.stores[0].charge(subject, tuple(asked), once=once)
             assert told(here) == told(there)

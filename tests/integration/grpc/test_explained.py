@@ -25,7 +25,8 @@ tiers:
 bad_credentials: 1000/minute
 upstream: {address: "127.0.0.1:8080"}
 routes:
-  - {name: things, match: {method: GET, path: /v1/things}}
+  - {name: things, match: {method: GET, path: /v1/things},
+     limits: [{name: many, rate: 9000/minute}]}
   - {name: limits, match: {method: GET, path: /v1/limits}, authentication: optional,
      forward_limits: true}
   - {name: denying, match: {method: GET, path: /v1/denying}, on_store_failure: deny}
@@ -103,7 +104,8 @@ def check_request(
 def counted(stack: Foreign) -> dict[bytes, object]:
     """Everything the worker's store has counted."""
     store = stack.store._inner
-    return {**{key: list(log) for key, log in store._logs.items()}, **store._tallies}
+    logs = {key: list(log) for key, log in store._logs.items()}
+    return {**logs, **store._buckets, **store._tallies}
 
 
 def told(explanation: Explanation) -> dict[str, object]:
@@ -172,4 +174,4 @@ async def test_a_clients_request_is_explained_like_its_check(
         explained = await explainer.explain(sent)
         live = given_by(stack.read(await stack.worker.check(bytes(request))))
         assert told(explained) == live
-    assert [reading.remaining for reading in explained.left] == [0, 1]
+    assert [reading.remaining for reading in explained.left] == [0, 1, 8_998]

@@ -47,6 +47,31 @@ async def recovered(store: CounterStore) -> Metered:
             await asyncio.sleep(0.01)
 
 
+async def test_a_connection_can_be_made_before_the_first_charge(
+    server: Server, store: CounterStore
+) -> None:
+    """The charge then finds it there; connecting twice makes no second one."""
+    await store.connect()
+    made = sidecar_connections(server)
+    assert len(made) == 1
+    await store.connect()
+    assert await remaining(store) == 999
+    assert sidecar_connections(server) == made
+
+
+async def test_a_server_that_says_nothing_is_not_connected_to(
+    server: Server, store: CounterStore
+) -> None:
+    """One attempt, a second at most; the next one waits for its turn."""
+    server.pause()
+    began = SystemClock().monotonic_ms()
+    with pytest.raises(StoreError):
+        await store.connect()
+    assert SystemClock().monotonic_ms() - began < 1_000 + SLACK_MS
+    with pytest.raises(InconclusiveError, match="yet"):
+        await store.connect()
+
+
 async def test_a_server_that_says_nothing_costs_one_deadline(
     server: Server, store: CounterStore
 ) -> None:

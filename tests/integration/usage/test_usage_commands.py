@@ -17,6 +17,7 @@ POLICY = """
 version: 1
 tiers:
   free: {rate: 10/minute, quota: 500/day, max_upload: 1MB}
+  large: {rate: 10000/minute, max_upload: 1MB}
 upstream: {address: "127.0.0.1:8080"}
 routes:
   - {name: things, match: {method: GET, path: /v1/things}, limits: [{name: reads, rate: 9/hour}]}
@@ -151,6 +152,21 @@ async def test_reset_frees_one_subject_and_leaves_an_audit_line(
     assert neighbour == {"per-minute": 7, "per-day": 497, "reads": 6}
 
 
+async def test_a_large_rate_is_shown_and_reset_like_any_other(
+    charged: Server, policy_file: Path
+) -> None:
+    """Whoever had a small one under the same name before starts anew with both, told once."""
+    store = store_from_url(charged.url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    await store.charge("key:acme", load_policy(policy_file, {}).routes[0].charges["large"])
+    await store.close()
+    show = ["show", "key:acme", "--tier", "large"]
+    assert "10000/minute  9999 left" in usage(policy_file, charged.url, *show).stdout
+    done = usage(policy_file, charged.url, "reset", "key:acme", "--limit", "per-minute")
+    assert done.stdout == "key:acme starts anew with per-minute\n"
+    assert "10000/minute  10000 left" in usage(policy_file, charged.url, *show).stdout
+    assert left(policy_file, charged, "key:acme")["per-minute"] == 10
+
+
 async def test_reset_of_one_limit_leaves_the_others(charged: Server, policy_file: Path) -> None:
     """Named as the policy and the headers name it."""
     done = usage(policy_file, charged.url, "reset", "key:acme", "--limit", "per-day")
@@ -190,3 +206,22 @@ async def test_a_name_with_a_hostile_form_is_a_name(charged: Server, policy_file
     for subject in ("key:acme}:rate:per-minute", "key:*", "key:acme\n"):
         assert usage(policy_file, charged.url, "reset", subject).returncode == 0
     assert left(policy_file, charged, "key:acme")["per-minute"] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", ["cluster", "sentinels"])
+async def test_usage_is_shown_and_reset_wherever_it_is_counted(
+    request: pytest.FixtureRequest, servers: str, policy_file: Path
+) -> None:
+    """On the node that serves the subject, or on the primary that sentinels name."""
+    url: str = request.getfixturevalue(servers).url
+    charges = load_policy(policy_file, {}).routes[0].charges["free"]
+    store = store_from_url(url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    for subject in ("key:a", "key:b"):
+        await store.charge(subject, charges)
+        done = usage(policy_file, url, "show", subject, "--tier", "free", "--json")
+        assert [it["remaining"] for it in json.loads(done.stdout)["limits"]] == [9, 499, 8]
+        assert usage(policy_file, url, "reset", subject).returncode == 0
+        after = await store.peek(subject, charges)
+        assert [reading.remaining for reading in after.readings] == [10, 500, 9]
+    await store.close()

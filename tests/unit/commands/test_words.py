@@ -28,7 +28,7 @@ def test_a_rate_is_told_as_a_policy_writes_it(text: str) -> None:
     assert limit_in_words(Rate(name=name, limit=limit, window_ms=window_ms)) == text
 
 
-@given(st.integers(1, 1_000), st.integers(1, 999_999))  # as many digits as the notation has
+@given(st.integers(1, 1_000_000_000), st.integers(1, 999_999))  # as many digits as the notation has
 def test_any_rate_is_told_in_a_notation_that_means_it(limit: int, seconds: int) -> None:
     """Whatever the window, reading the words gives the same limit."""
     told = limit_in_words(Rate(name="any", limit=limit, window_ms=seconds * 1_000))

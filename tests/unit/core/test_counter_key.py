@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_service.core.counter_key import answer_key, counter_keys
+from authz_service.core.counter_key import answer_key, counter_key, counter_keys
 from authz_service.core.rules import Charge, Limit, Period, Quota, Rate
 
 
@@ -11,6 +11,8 @@ def limit(kind: str, name: str) -> Limit:
     """Make a limit of a kind."""
     if kind == "rate":
         return Rate(name=name, limit=1, window_ms=1)
+    if kind == "buckets":
+        return Rate(name=name, limit=1_001, window_ms=1)
     return Quota(name=name, limit=1, period=Period.DAY, zone="UTC")
 
 
@@ -34,6 +36,9 @@ def test_keys_are_pinned_byte_by_byte() -> None:
     assert key("anon:2001:db8::/64", "quota", "per-day") == (
         b"authz:{1:anon:2001:db8::/64}:quota:per-day"
     )
+    assert key("key:3f2a9c0d1e5b", "buckets", "per-minute") == (
+        b"authz:{1:key:3f2a9c0d1e5b}:buckets:per-minute"
+    )
     assert key("jwt:corp:a b}{%ä", "rate", "a:b c") == (
         b"authz:{1:jwt:corp:a%20b%7D%7B%25%C3%A4}:rate:a:b%20c"
     )
@@ -52,7 +57,7 @@ def test_answer_keys_are_pinned_byte_by_byte() -> None:
 TEXT = st.one_of(
     st.text(max_size=8), st.text("ab:{}%/ \n", max_size=6), st.text(st.characters(), max_size=3)
 )
-PARTS = st.tuples(TEXT, st.sampled_from(["rate", "quota"]), TEXT)
+PARTS = st.tuples(TEXT, st.sampled_from(["rate", "buckets", "quota"]), TEXT)
 
 
 @given(PARTS, PARTS)
@@ -83,6 +88,13 @@ def test_a_subject_is_one_hash_tag(subject: str) -> None:
     tags = {hash_tag(key) for key in keys}
     assert len(tags) == 1
     assert tags.pop().startswith(b"1:")
+
+
+def test_a_thousand_admissions_are_the_last_that_are_counted_one_by_one() -> None:
+    """The size of a limit says how it is counted, and so under which name."""
+    last, first = (Rate(name="x", limit=limit, window_ms=60_000) for limit in (1_000, 1_001))
+    assert counter_key("a", last) == b"authz:{1:a}:rate:x"
+    assert counter_key("a", first) == b"authz:{1:a}:buckets:x"
 
 
 def test_keys_stand_in_the_order_of_the_charges() -> None:

@@ -2,6 +2,7 @@
 
 from authz_service.core.meter import (
     KEPT_MS,
+    LEAST_WAIT_MS,
     Metered,
     Reading,
     Scope,
@@ -88,6 +89,27 @@ def test_a_lower_limit_never_leaves_less_than_nothing() -> None:
     """Counts above a limit that was lowered read as 0 left."""
     assert read_quota(CALL, QUOTA, Tally(10_000, 9), TODAY, 12_000).remaining == 0
     assert read_rate(ONE, RATE, (1_000,) * 9, 1_001) == Reading(ONE, 0, 999, 999)
+
+
+def test_what_is_held_elsewhere_is_missing_here() -> None:
+    """Of three one is counted and one is held: one is left, and two wait for what is counted."""
+    one, two = (Charge(RATE, cost, held=1) for cost in (1, 2))
+    assert read_rate(one, RATE, (1_000,), 1_400) == Reading(one, 1, 600, 0)
+    assert read_rate(two, RATE, (1_000,), 1_400) == Reading(two, 1, 600, 600)
+    assert take_rate(one, RATE, (1_000,), 1_400).reading == Reading(one, 0, 600, 0)
+    call = Charge(QUOTA, 2, held=1)
+    assert read_quota(call, QUOTA, None, TODAY, 12_000) == Reading(call, 2, 0, 0)
+    assert take_quota(call, QUOTA, None, TODAY, 12_000).reading == Reading(call, 0, 8_000, 0)
+    assert read_quota(call, QUOTA, Tally(10_000, 1), TODAY, 12_000).retry_after_ms == 8_000
+
+
+def test_without_any_room_a_wait_is_until_the_counter_is_empty() -> None:
+    """Everything is held: the newest admission is waited for; without one, a millisecond."""
+    held = Charge(RATE, 2, held=3)
+    assert read_rate(held, RATE, (1_000, 1_300), 1_400) == Reading(held, 0, 600, 900)
+    assert read_rate(held, RATE, (), 1_400) == Reading(held, 0, 0, LEAST_WAIT_MS)
+    call = Charge(QUOTA, 2, held=5)
+    assert read_quota(call, QUOTA, None, TODAY, 12_000) == Reading(call, 0, 0, 8_000)
 
 
 def test_counting_is_shared_unless_said_otherwise() -> None:

@@ -1,7 +1,7 @@
 """Which limits a caller has in all."""
 
 from authz_service.core.rules import Overrides, Period, Quota
-from authz_service.core.usage import all_limits, limits_of
+from authz_service.core.usage import all_limits, limits_of, names_of
 from authz_service.testing.builders import policy, quota, rate, route, tier
 
 FREE = tier("free", rate=rate(10), quota=quota(500))
@@ -40,6 +40,14 @@ def test_all_limits_are_those_of_every_tier() -> None:
     own = rate(100)
     expected = (own, quota(500), hour, WRITES, BURST)
     assert all_limits(POLICY, Overrides(rate=own)) == expected
+
+
+def test_a_log_and_buckets_of_one_name_are_two_counters() -> None:
+    """Two tiers on either side of 1,000 a minute: a caller may have been counted in both ways."""
+    large = tier("large", rate=rate(1_001))
+    limits = all_limits(policy([route()], tiers=[FREE, large]))
+    assert limits == (rate(10), quota(500), rate(1_001))
+    assert names_of(limits) == ["per-minute", "per-day"]
 
 
 def test_a_rate_and_a_quota_of_one_name_are_two_counters() -> None:

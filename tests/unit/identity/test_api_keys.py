@@ -317,8 +317,8 @@ NO_NETWORK = "is no network; write 203.0.113.0/24, with nothing set behind the p
             "API_KEYS[0].rate: is no rate; write 10/minute or 5 per 10s",
         ),
         (
-            ENTRY | {"rate": "1001/minute"},
-            "API_KEYS[0].rate: must admit 1 to 1,000 in its window; use a quota for more",
+            ENTRY | {"rate": "1000000001/minute"},
+            "API_KEYS[0].rate: must admit 1 to 1,000,000,000 in its window; use a quota for more",
         ),
         (ENTRY | {"rate": 10}, "API_KEYS[0].rate: should be a valid string"),
         (

@@ -67,8 +67,8 @@ def problems(model: type[NewKey] | type[ImportedKey], given: object) -> list[str
         ({"expires_at": "999999w"}, "expires_at: must be between the years 1970 and 9999"),
         ({"rate": "ten/minute"}, "rate: is no rate; write 10/minute or 5 per 10s"),
         (
-            {"rate": "1001/minute"},
-            "rate: must admit 1 to 1,000 in its window; use a quota for more",
+            {"rate": "1000000001/minute"},
+            "rate: must admit 1 to 1,000,000,000 in its window; use a quota for more",
         ),
         ({"quota": "5/minute"}, "quota: is no quota; write 500/day, 500/week or 500/month"),
         ({"networks": ["192.0.2.1/24"]}, f"networks[0]: {NETWORK}"),

@@ -15,7 +15,8 @@ def reading(remaining: int, *, wait_ms: int = 0, name: str = "r", limit: int = 1
 def counted(*readings: Reading) -> dict[tuple[str, str], float]:
     """What requests with these readings add up to, by limit and outcome."""
     registry = CollectorRegistry()
-    series = LimitSeries(registry)
+    series = LimitSeries()
+    registry.register(series)
     for one in readings:
         series.metered(Metered(not one.retry_after_ms, (one,)))
     return {

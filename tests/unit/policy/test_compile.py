@@ -74,6 +74,34 @@ def test_tiers_get_rates_and_quotas_named_after_their_window() -> None:
     assert tiers["partner"].rate == Rate(name="per-24h", limit=10, window_ms=86_400_000)
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "window_ms"),
+    [
+        ("1000/minute", 1_000, 60_000),
+        ("1001/minute", 1_001, 60_000),
+        ("50000 per 10s", 50_000, 10_000),
+        ("1000000000/day", 1_000_000_000, 86_400_000),
+    ],
+)
+def test_a_rate_may_be_large(text: str, limit: int, window_ms: int) -> None:
+    """Up to a thousand million in a window, of a tier and of a route."""
+    data = {
+        "version": 1,
+        "tiers": {"free": {"rate": text, "max_upload": "1MB"}},
+        "upstream": {"address": "127.0.0.1:8080"},
+        "routes": [
+            {
+                "name": "all",
+                "match": {"method": "GET", "path": "/"},
+                "limits": [{"name": "own", "rate": text}],
+            }
+        ],
+    }
+    policy = read_policy(json.dumps(data))
+    rates = (policy.tiers["free"].rate, *policy.routes[0].limits)
+    assert [(it.limit, it.window_ms) for it in rates if it] == [(limit, window_ms)] * 2
+
+
 def test_a_provider_is_what_its_part_says() -> None:
     """Every key of a provider has its effect; types are compared in one form."""
     login = load_policy(VALID / "providers.yaml", {}).providers[0]

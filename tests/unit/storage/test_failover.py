@@ -303,6 +303,17 @@ async def test_a_lying_store_is_believed() -> None:
     assert [(await stack.charge()).admitted for _ in range(4)] == [True] * 4
 
 
+async def test_a_store_that_is_not_there_at_the_start_is_told_of_and_tried_again() -> None:
+    """Connecting ahead is for speed: a worker starts without it, and the next charge connects."""
+    stack = Stack()
+    stack.shared.fault = Fault.FAILING
+    with capture_logs() as logs:
+        await stack.store.connect()
+    assert [line["event"] for line in logs] == ["the counter store is not there yet"]
+    stack.shared.fault = None
+    assert (await stack.charge()).scope is Scope.SHARED
+
+
 async def test_closing_closes_both() -> None:
     """After `close` neither store counts."""
     stack = Stack()

@@ -20,8 +20,9 @@ from authz_service.storage.from_url import (
 from authz_service.storage.keys.changes import RedisKeyChanges
 from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
-from authz_service.storage.redis.endpoint import Endpoint, parse_endpoint
+from authz_service.storage.redis.endpoint import Endpoint
 from authz_service.storage.redis.store import RedisStore
+from authz_service.storage.redis.url import parse_endpoint
 from authz_service.testing.clock import ManualClock
 
 
@@ -92,7 +93,7 @@ def test_tls_verifies_certificate_and_name() -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("", "must begin with memory://, redis://, rediss:// (TLS) or unix://"),
+        ("", "must begin with memory://, redis://, rediss:// (TLS), unix://, redis+sentinel://"),
         ("http://h", "must begin with"),
         ("redis:/h", "must begin with"),
         ("memory://x", "memory:// takes nothing after it"),
