@@ -28,6 +28,7 @@ from authz_service.storage.from_url import (
 from authz_service.storage.stand_in import StandIn
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
+from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
 
 
@@ -41,7 +42,7 @@ class Application:
     engine: Engine
     store: FailoverStore
     metrics: Metrics
-    checks: ExtAuthzServicer
+    in_flight: InFlight
     health: Health
     server: grpc.aio.Server
     store_keys: StoreKeys | None
@@ -80,14 +81,15 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         new_id=_decision_ids(),
     )
     tell_loaded(metrics, configuration)
-    checks = ExtAuthzServicer(engine, decided=metrics.decided)
+    in_flight = InFlight()
+    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
     health = Health()
     server = build_server(settings.grpc_server, authorization=checks, health=health)
     return Application(
         engine=engine,
         store=store,
         metrics=metrics,
-        checks=checks,
+        in_flight=in_flight,
         health=health,
         server=server,
         store_keys=store_keys,

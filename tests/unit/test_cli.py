@@ -40,7 +40,7 @@ routes, of which the first that matches decides
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
     *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),
-    *("explain", "usage", "keys"),
+    *("explain", "usage", "ask-rate-limit", "keys"),
 ]
 SECRETS = {"api_keys", "jwt_secret", "store_url", "keys_url", "admin_token"}
 
