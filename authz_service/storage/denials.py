@@ -53,10 +53,11 @@ class Denials:
         """Remember a denial.
 
         The answer's times count from a moment between the two: from the earlier one it is certain
-        that no place is denied that has come free, from the later one that no wait is too short.
+        that no place is denied that has come free and no reset unnoticed for longer than it may be,
+        from the later one that no wait is too short.
         """
         frees_ms = min(reading.reset_ms for reading in metered.readings if reading.retry_after_ms)
-        until_ms = min(asked_ms + frees_ms, received_ms + LONGEST_MS)
+        until_ms = asked_ms + min(frees_ms, LONGEST_MS)
         denials = self._by_subject.get(subject)
         if denials is None:
             denials = {}
