@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from secrets import SystemRandom
 
 from authz_service.clock import SystemClock
-from authz_service.core.rules import Charge, Rate
+from authz_service.core.rules import Charge, Period, Quota, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
 from authz_service.storage.from_url import store_from_url
@@ -15,6 +15,10 @@ from authz_service.storage.from_url import store_from_url
 DEADLINE_MS = 100
 LIMIT = 1_000
 MINUTE = (Charge(Rate(name="per-minute", limit=LIMIT, window_ms=60_000), 1),)
+MINUTE_AND_DAY = (
+    *MINUTE,
+    Charge(Quota(name="per-day", limit=LIMIT, period=Period.DAY, zone="UTC"), 1),
+)
 SUBJECTS = [f"key:{number}" for number in range(12)]
 PAUSE_S = 0.005
 
