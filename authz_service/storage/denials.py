@@ -13,6 +13,8 @@ LONGEST_MS: Final = 1_000
 """How long a denial is told from memory at most: so long may a reset of counters go unnoticed."""
 
 MAX_SUBJECTS: Final = 20_000
+MAX_QUESTIONS: Final = 8
+"""Of one subject: routes at different costs, or with limits of their own, are different ones."""
 
 
 class _Denial(NamedTuple):
@@ -62,6 +64,9 @@ class Denials:
         if denials is None:
             denials = {}
             self._by_subject.put(subject, denials)
+        denials.pop(charges, None)  # so that its place in the order is the last
+        if len(denials) >= MAX_QUESTIONS:
+            del denials[next(iter(denials))]
         denials[charges] = _Denial(metered, received_ms, until_ms)
 
     def clear(self) -> None:

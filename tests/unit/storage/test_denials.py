@@ -2,7 +2,7 @@
 
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge, Rate
-from authz_service.storage.denials import LONGEST_MS, Denials
+from authz_service.storage.denials import LONGEST_MS, MAX_QUESTIONS, Denials
 
 TEN = Charge(Rate(name="r", limit=10, window_ms=60_000), 1)
 HUNDRED = Charge(Rate(name="s", limit=100, window_ms=60_000), 1)
@@ -87,3 +87,13 @@ def test_everything_can_be_forgotten() -> None:
     denials = noted(denial(reset_ms=800))
     denials.clear()
     assert denials.recall("key:a", BOTH, 0) is None
+
+
+def test_of_one_subject_only_the_latest_questions_are_kept() -> None:
+    """Whoever runs into every limit of every route takes no more memory than this."""
+    denials = Denials()
+    questions = [(Charge(TEN.limit, cost), HUNDRED) for cost in range(1, MAX_QUESTIONS + 1)]
+    for asked in [*questions, questions[0], BOTH[1:]]:
+        denials.note("key:a", asked, denial(reset_ms=800), asked_ms=0, received_ms=0)
+    kept = [denials.recall("key:a", asked, 1) is not None for asked in [*questions, BOTH[1:]]]
+    assert kept == [True, False, *[True] * (MAX_QUESTIONS - 1)]
