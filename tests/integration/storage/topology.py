@@ -1,6 +1,7 @@
 """Charges against set-ups that lose servers: who is served, who is not, and for how long."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -98,7 +99,9 @@ async def _charge_on(store: CounterStore, subject: str, seen: Traffic) -> None:
 
 
 @asynccontextmanager
-async def fake(answers: Mapping[bytes, bytes]) -> AsyncIterator[int]:
+async def fake(
+    answers: Mapping[bytes, bytes], *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """Serve on a port: commands that hold one of these words get its answer, others `+OK`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +112,7 @@ async def fake(answers: Mapping[bytes, bytes]) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
