@@ -13,6 +13,8 @@ LONGEST_MS: Final = 1_000
 """How long a denial is told from memory at most: so long may a reset of counters go unnoticed."""
 
 MAX_SUBJECTS: Final = 20_000
+MAX_QUESTIONS: Final = 8
+"""Of one subject: routes at different costs, or with limits of their own, are different ones."""
 
 
 class _Denial(NamedTuple):
@@ -53,14 +55,18 @@ class Denials:
         """Remember a denial.
 
         The answer's times count from a moment between the two: from the earlier one it is certain
-        that no place is denied that has come free, from the later one that no wait is too short.
+        that no place is denied that has come free and no reset unnoticed for longer than it may be,
+        from the later one that no wait is too short.
         """
         frees_ms = min(reading.reset_ms for reading in metered.readings if reading.retry_after_ms)
-        until_ms = min(asked_ms + frees_ms, received_ms + LONGEST_MS)
+        until_ms = asked_ms + min(frees_ms, LONGEST_MS)
         denials = self._by_subject.get(subject)
         if denials is None:
             denials = {}
             self._by_subject.put(subject, denials)
+        denials.pop(charges, None)  # so that its place in the order is the last
+        if len(denials) >= MAX_QUESTIONS:
+            del denials[next(iter(denials))]
         denials[charges] = _Denial(metered, received_ms, until_ms)
 
     def clear(self) -> None:

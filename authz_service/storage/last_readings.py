@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from authz_service.core.counter_key import counter_kind
 from authz_service.core.meter import Reading
 from authz_service.core.rules import Limit, Rate
 from authz_service.storage.generations import Generations
@@ -21,6 +22,14 @@ class Taken(NamedTuple):
 _NOTHING: Final = Taken(0, 0)
 
 
+class _Heard(NamedTuple):
+    """Numbers alone: limits of a key's own are made anew for each request, and would be kept."""
+
+    places: int
+    reset_ms: int
+    at_ms: int
+
+
 class LastReadings:
     """The last reading of each counter, of those that were heard of most lately.
 
@@ -28,12 +37,15 @@ class LastReadings:
     """
 
     def __init__(self, *, counters: int = COUNTERS) -> None:
-        self._heard = Generations[tuple[str, str], tuple[Reading, int]](at_least=counters)
+        self._heard = Generations[tuple[str, str, str], _Heard](at_least=counters)
 
     def note(self, subject: str, readings: Iterable[Reading], now_ms: int) -> None:
         """Keep what was said of a subject's counters."""
         for reading in readings:
-            self._heard.put((subject, reading.charge.limit.name), (reading, now_ms))
+            charge = reading.charge
+            places = charge.limit.limit - charge.held - reading.remaining
+            heard = _Heard(places, reading.reset_ms, now_ms)
+            self._heard.put(_counter(subject, charge.limit), heard)
 
     def taken(self, subject: str, limit: Limit, now_ms: int) -> Taken:
         """How many places of a limit the shared store may still count.
@@ -41,16 +53,16 @@ class LastReadings:
         When each of them comes free is not known: all are taken to have been new when last heard
         of, so that none is given out twice.
         """
-        heard = self._heard.get((subject, limit.name))
+        heard = self._heard.get(_counter(subject, limit))
         if heard is None:
             return _NOTHING
-        reading, at_ms = heard
-        then = reading.charge
-        if isinstance(then.limit, Rate) is not isinstance(limit, Rate):
-            return _NOTHING  # a rate and a quota may share a name, never a counter
-        counted_ms = limit.window_ms if isinstance(limit, Rate) else reading.reset_ms
-        left_ms = at_ms + counted_ms - now_ms
-        places = then.limit.limit - then.held - reading.remaining
-        if left_ms <= 0 or places <= 0:
+        counted_ms = limit.window_ms if isinstance(limit, Rate) else heard.reset_ms
+        left_ms = heard.at_ms + counted_ms - now_ms
+        if left_ms <= 0 or heard.places <= 0:
             return _NOTHING
-        return Taken(min(places, limit.limit), left_ms)
+        return Taken(min(heard.places, limit.limit), left_ms)
+
+
+def _counter(subject: str, limit: Limit) -> tuple[str, str, str]:
+    """Limits of different kinds may share a name, never a counter."""
+    return subject, counter_kind(limit), limit.name

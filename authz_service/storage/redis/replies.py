@@ -38,6 +38,10 @@ def error_code(error: hiredis.ReplyError) -> str:
     return code if code.isascii() and code.isalpha() and code.isupper() else "ERR"
 
 
+class KeysApartError(InconclusiveError):
+    """The slot of these keys is moving, and no node has all of them. Nothing was counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stale:
     """The script asks for the periods around these moments, one a charge. Nothing was counted."""
@@ -49,6 +53,7 @@ def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
     """Read what the script answered.
 
     Raises:
+        KeysApartError: a node of a cluster has some of the keys of these charges.
         InconclusiveError: a key of these charges holds something that is no counter.
         StoreError: the reply is another error, or nothing the script says about these charges.
     """
@@ -88,11 +93,14 @@ def _numbers(reply: object) -> list[int]:
 
 
 def _refusal(error: hiredis.ReplyError) -> StoreError:
+    code = error_code(error)
+    told = f"the counter store refused to count: {code}"
+    if code == "TRYAGAIN":
+        return KeysApartError(told)
     # The script itself fails on nothing but a value that it did not write; what it calls may fail
     # for other reasons, and then the text does not begin with its name.
-    of_one_key = error_code(error) == "WRONGTYPE" or str(error).startswith("ERR user_script:")
-    kind = InconclusiveError if of_one_key else StoreError
-    return kind(f"the counter store refused to count: {error_code(error)}")
+    of_one_key = code == "WRONGTYPE" or str(error).startswith("ERR user_script:")
+    return InconclusiveError(told) if of_one_key else StoreError(told)
 
 
 def _reading(charge: Charge, remaining: int, reset_ms: int, retry_after_ms: int) -> Reading:

@@ -40,6 +40,7 @@ def read_owners(reply: object, asked: HostAndPort) -> Owners | None:
     """Read what `CLUSTER SLOTS` answered; None if it makes no sense or names nobody.
 
     A node that does not know its own address leaves out the host: it is that of the node `asked`.
+    A slot that stands in two ranges makes no sense, and bounds the work.
     """
     if not isinstance(reply, list) or not 0 < len(reply) <= SLOTS:
         return None
@@ -51,7 +52,7 @@ def read_owners(reply: object, asked: HostAndPort) -> Owners | None:
         place = _read_node(node, asked)
         if type(first) is not int or type(last) is not int or place is None:
             return None
-        if not 0 <= first <= last < SLOTS:
+        if not 0 <= first <= last < SLOTS or any(owners[first : last + 1]):
             return None
         owners[first : last + 1] = [place] * (last + 1 - first)
     return tuple(owners) if len(set(owners)) <= MAX_NODES else None

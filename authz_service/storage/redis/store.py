@@ -12,7 +12,7 @@ from authz_service.core.counter_key import (
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Limit, Quota
 from authz_service.errors import StoreError
-from authz_service.storage.redis.replies import Stale, check_count, read_verdict
+from authz_service.storage.redis.replies import KeysApartError, Stale, check_count, read_verdict
 from authz_service.storage.redis.script import Script
 from authz_service.storage.redis.servers import Server
 
@@ -21,8 +21,8 @@ class RedisStore:
     """Counters in Redis or Valkey, on the server's clock, exact over all processes.
 
     A charge is one round trip. The server having forgotten the script costs two more, its clock
-    being more than a period away from this process's clock costs one; each has the deadline of a
-    call for itself.
+    being more than a period away from this process's clock costs one, and so may a slot of a
+    cluster that is moving; each has the deadline of a call for itself.
     """
 
     def __init__(self, server: Server, *, script: Script, clock: Clock) -> None:
@@ -51,7 +51,12 @@ class RedisStore:
         keys = counter_keys(subject, charges)
         if once is None:
             return await self._ask(keys, charges)
-        return await self._ask([*keys, answer_key(subject, charges, once)], charges, "once")
+        try:
+            return await self._ask([*keys, answer_key(subject, charges, once)], charges, "once")
+        except KeysApartError:
+            # While a slot moves, keys that are there have to be together and new ones alone. The
+            # answer's is always new: with it, no subject of the slot could be counted.
+            return await self._ask(keys, charges)
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.

@@ -261,6 +261,7 @@ async def test_a_server_that_never_serves_is_not_stormed(tmp_path: Path) -> None
     [
         ("WRONGTYPE Operation against a key holding the wrong kind of value script: on", False),
         ("ERR user_script:78: bad argument #2 to 'unpack_number' (data string too short)", False),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", False),
         ("ERR unknown command 'EVALSHA'", True),
         ("ERR syntax error script: on @user_script:111.", True),
         ("OOM command not allowed when used memory > 'maxmemory'. script: on", True),

@@ -5,6 +5,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,17 @@ from authz_service.core.rules import Charge, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.from_url import store_from_url
 from tests.conformance.storage.server import Server
+from tests.integration.storage.topology import fake, opened, remaining
 
 MINUTE = (Charge(Rate(name="per-minute", limit=5, window_ms=60_000), 1),)
+ADMITTED = b"*4\r\n:1\r\n:999\r\n:60000\r\n:0\r\n"
 OPENSSL = shutil.which("openssl")
 
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="no openssl on PATH to make certificates")
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """Make a certificate for 127.0.0.1 that is its own authority; the key stands in the file."""
+def certificate(folder: Path, name: str, *, of: str = "IP:127.0.0.1") -> Path:
+    """Make a certificate that is its own authority; the key stands in the file."""
     file = folder / f"{name}.pem"
     command = [
         OPENSSL or "",
@@ -34,18 +37,24 @@ def certificate(folder: Path, name: str) -> Path:
         "-pkeyopt",
         "ec_paramgen_curve:P-256",
     ]
-    command += ["-nodes", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-nodes", "-subj", f"/CN={name}", "-addext", f"subjectAltName={of}"]
     command += ["-days", "2", "-keyout", str(folder / "key"), "-out", str(file)]
     subprocess.run(command, check=True, capture_output=True)
     file.write_text(file.read_text() + (folder / "key").read_text())
     return file
 
 
+def serving(certificate: Path) -> ssl.SSLContext:
+    """What a server that shows this certificate speaks TLS with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
 @pytest_asyncio.fixture
 async def tls_port(server: Server, tmp_path: Path) -> AsyncIterator[int]:
     """A TLS listener that passes everything on to the real server."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate(tmp_path, "good"))
+    context = serving(certificate(tmp_path, "good"))
 
     async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
@@ -94,3 +103,46 @@ async def test_a_certificate_for_another_name_is_refused(tls_port: int, tmp_path
     """The right authority does not make up for the wrong host."""
     with pytest.raises(StoreError, match="SSLCertVerificationError"):
         await count(tls_port, tmp_path / "good.pem", host="localhost")
+
+
+@asynccontextmanager
+async def named_server(folder: Path, names: str, topology: str, host: str) -> AsyncIterator[str]:
+    """A server with a certificate for `names`, and the URL of another that calls it `host`."""
+    shown = certificate(folder, "good", of=names)
+    primary = {b"ROLE": b"*1\r\n$6\r\nmaster\r\n", b"EVALSHA": ADMITTED}
+    async with fake(primary, tls=serving(shown)) as port:
+        name = b"$%d\r\n%b\r\n" % (len(host), host.encode())
+        said = {
+            b"GET-MASTER": b"*2\r\n%b$%d\r\n%d\r\n" % (name, len(str(port)), port),
+            b"SLOTS": b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n%b:%d\r\n" % (name, port),
+        }
+        async with fake(said, tls=serving(shown)) as known:
+            service = "/main" if topology == "sentinel" else ""
+            yield f"rediss+{topology}://127.0.0.1:{known}{service}?ssl_ca_certs={shown}"
+
+
+@pytest.mark.parametrize("topology", ["sentinel", "cluster"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_server_that_another_names_is_spoken_to_in_tls_under_that_name(
+    tmp_path: Path, topology: str, host: str
+) -> None:
+    """Sentinels and nodes too, and an authority of one's own holds for all of them."""
+    names = "IP:127.0.0.1,DNS:localhost"
+    async with (
+        named_server(tmp_path, names, topology, host) as url,
+        opened(url, timeout_ms=2_000) as store,
+    ):
+        assert await remaining(store) == 999
+
+
+@pytest.mark.parametrize("topology", ["sentinel", "cluster"])
+async def test_a_server_under_a_name_that_is_not_in_its_certificate_is_refused(
+    tmp_path: Path, topology: str
+) -> None:
+    """Whoever names it does not vouch for it."""
+    async with (
+        named_server(tmp_path, "IP:127.0.0.1", topology, "localhost") as url,
+        opened(url, timeout_ms=2_000) as store,
+    ):
+        with pytest.raises(StoreError, match="SSLCertVerificationError"):
+            await remaining(store)

@@ -1,13 +1,14 @@
 """Charges against set-ups that lose servers: who is served, who is not, and for how long."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from secrets import SystemRandom
 
 from authz_service.clock import SystemClock
-from authz_service.core.rules import Charge, Rate
+from authz_service.core.rules import Charge, Period, Quota, Rate
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
 from authz_service.storage.from_url import store_from_url
@@ -15,6 +16,10 @@ from authz_service.storage.from_url import store_from_url
 DEADLINE_MS = 100
 LIMIT = 1_000
 MINUTE = (Charge(Rate(name="per-minute", limit=LIMIT, window_ms=60_000), 1),)
+MINUTE_AND_DAY = (
+    *MINUTE,
+    Charge(Quota(name="per-day", limit=LIMIT, period=Period.DAY, zone="UTC"), 1),
+)
 SUBJECTS = [f"key:{number}" for number in range(12)]
 PAUSE_S = 0.005
 
@@ -94,7 +99,9 @@ async def _charge_on(store: CounterStore, subject: str, seen: Traffic) -> None:
 
 
 @asynccontextmanager
-async def fake(answers: Mapping[bytes, bytes]) -> AsyncIterator[int]:
+async def fake(
+    answers: Mapping[bytes, bytes], *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """Serve on a port: commands that hold one of these words get its answer, others `+OK`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,7 +112,7 @@ async def fake(answers: Mapping[bytes, bytes]) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -2,7 +2,7 @@
 
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge, Rate
-from authz_service.storage.denials import LONGEST_MS, Denials
+from authz_service.storage.denials import LONGEST_MS, MAX_QUESTIONS, Denials
 
 TEN = Charge(Rate(name="r", limit=10, window_ms=60_000), 1)
 HUNDRED = Charge(Rate(name="s", limit=100, window_ms=60_000), 1)
@@ -47,10 +47,10 @@ def test_a_wait_is_told_from_the_moment_of_the_answer() -> None:
 
 
 def test_no_denial_is_told_for_longer_than_a_second() -> None:
-    """So a reset of the counters is noticed by everybody within that time."""
-    denials = noted(denial(reset_ms=60_000))
-    assert denials.recall("key:a", BOTH, LONGEST_MS - 1) is not None
-    assert denials.recall("key:a", BOTH, LONGEST_MS) is None
+    """From asking: a reset while the answer is on its way is noticed within that time as well."""
+    denials = noted(denial(reset_ms=60_000), asked_ms=100, received_ms=120)
+    assert denials.recall("key:a", BOTH, 100 + LONGEST_MS - 1) is not None
+    assert denials.recall("key:a", BOTH, 100 + LONGEST_MS) is None
 
 
 def test_a_denial_answers_the_same_question_only() -> None:
@@ -87,3 +87,13 @@ def test_everything_can_be_forgotten() -> None:
     denials = noted(denial(reset_ms=800))
     denials.clear()
     assert denials.recall("key:a", BOTH, 0) is None
+
+
+def test_of_one_subject_only_the_latest_questions_are_kept() -> None:
+    """Whoever runs into every limit of every route takes no more memory than this."""
+    denials = Denials()
+    questions = [(Charge(TEN.limit, cost), HUNDRED) for cost in range(1, MAX_QUESTIONS + 1)]
+    for asked in [*questions, questions[0], BOTH[1:]]:
+        denials.note("key:a", asked, denial(reset_ms=800), asked_ms=0, received_ms=0)
+    kept = [denials.recall("key:a", asked, 1) is not None for asked in [*questions, BOTH[1:]]]
+    assert kept == [True, False, *[True] * (MAX_QUESTIONS - 1)]

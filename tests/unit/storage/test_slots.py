@@ -93,6 +93,8 @@ def test_a_host_that_is_left_out_is_the_one_that_was_asked(host: bytes | None) -
         [[0, 5, [b"\xff", 7001]]],
         [[0, 5, [7, 7001]]],
         [[0, 5, NODE_ONE], [6, 7, [b" ", 1]]],
+        [[0, 5, NODE_ONE], [5, 7, NODE_ONE]],
+        [[0, SLOTS - 1, NODE_ONE]] * SLOTS,
         [[0, 5, NODE_ONE]] * (SLOTS + 1),
         [[slot, slot, [b"h", slot + 1]] for slot in range(MAX_NODES + 1)],
         hiredis.ReplyError("ERR This instance has cluster support disabled"),

@@ -1,5 +1,7 @@
 """This process's own counters: where they begin, what they tell, how they are handed back."""
 
+from dataclasses import replace
+
 import pytest
 
 from authz_service.core.meter import Metered, Reading, Scope
@@ -41,6 +43,19 @@ async def test_a_subject_goes_on_with_what_the_store_last_said_was_left(limit: L
     stand_in.heard("key:a", said(limit, remaining=4))
     assert await left(stand_in, limit) == 3
     assert await left(stand_in, TEN if limit is DAY else DAY) == 9
+
+
+@pytest.mark.parametrize("other", [DAY, Rate(name="r", limit=5_000, window_ms=WINDOW)])
+async def test_what_was_heard_of_one_counter_is_not_forgotten_for_another_of_its_name(
+    other: Limit,
+) -> None:
+    """A rate and a quota, or rates on both sides of 1,000, may share a name, never a counter."""
+    stand_in = StandIn(ManualClock())
+    other = replace(other, name="r")
+    stand_in.heard("key:a", said(TEN, remaining=4))
+    stand_in.heard("key:a", said(other, remaining=other.limit - 2))
+    assert await left(stand_in, TEN) == 3
+    assert await left(stand_in, other) == other.limit - 3
 
 
 async def test_what_was_heard_of_a_rate_counts_for_a_window() -> None:
