@@ -29,7 +29,6 @@ class Rule(StrEnum):
     MISPLACED_KEY = "misplaced-key"
     UNIT_MULTIPLIER = "unit-multiplier"
     ALGORITHM = "algorithm"
-    FILE = "file"
 
 
 _OURS = frozenset({Rule.MISPLACED_KEY, Rule.UNIT_MULTIPLIER, Rule.ALGORITHM})

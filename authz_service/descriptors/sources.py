@@ -79,8 +79,9 @@ def examine(files: Iterable[SourceFile], *, merge_domains: bool, algorithm: Algo
             problems.append(_not_loaded(file.id, error.line, str(error)))
             continue
         if value.kind not in {Kind.MAP, Kind.NULL}:
-            text = f"yaml: line {value.line}: cannot unmarshal {value.kind} into a map"
-            problems.append(_not_loaded(file.id, value.line, text))
+            reason = f"cannot unmarshal {value.kind} into map[string]interface {{}}"
+            error_text = f"yaml: line {value.line}: {reason}"
+            problems.append(_not_loaded(file.id, value.line, error_text))
             continue
         part, mismatches = file_part(file.id, value)
         problems += [*key_problems(file.id, value), *mismatches]
@@ -106,7 +107,7 @@ def read_folder(folder: Path) -> list[SourceFile]:
         ConfigurationError: naming all that cannot be read.
     """
     files: list[SourceFile] = []
-    problems: list[Problem] = []
+    problems: list[str] = []
     try:
         found = sorted(_files(folder.resolve()))
     except OSError as error:
@@ -119,12 +120,11 @@ def read_folder(folder: Path) -> list[SourceFile]:
         try:
             files.append(SourceFile(name, _read(path)))
         except OSError as error:
-            text = f"cannot be read: {error.strerror}"
-            problems.append(Problem(Rule.FILE, name, 1, text))
+            problems.append(f"{name}: cannot be read: {error.strerror}")
         except ValueError as error:
-            problems.append(Problem(Rule.FILE, name, 1, str(error)))
+            problems.append(f"{name}: {error}")
     if problems:
-        raise ConfigurationError([str(problem) for problem in problems])
+        raise ConfigurationError(problems)
     return files
 
 

@@ -31,6 +31,7 @@ _INTEGERS = {
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _INT_64 = range(-(1 << 63), 1 << 63)
+_EXPONENTS_FROM = 1e21
 _MAX_INTEGER_TEXT = 80  # Python takes its time with the digits of large numbers
 
 
@@ -81,7 +82,7 @@ class Value:
             return f"[{' '.join(map(str, self.items))}]"
         if self.kind is Kind.MAP:
             return f"map[{' '.join(f'{key}:{value}' for key, value in self.pairs)}]"
-        return self.text
+        return _number_in_words(self.text) if self.kind is Kind.FLOAT else self.text
 
 
 class NotYamlError(Exception):
@@ -202,6 +203,17 @@ def _plain(text: str, line: int) -> Value:
             return _integer(text, base, line)
     is_float = _FLOAT.fullmatch(text.replace("_", "")) or _NOT_FINITE.fullmatch(text)
     return Value(kind=Kind.FLOAT if is_float else Kind.STRING, line=line, text=text)
+
+
+def _number_in_words(text: str) -> str:
+    """The shortest text of a number, without a point where it needs none."""
+    try:
+        number = float(text.replace("_", ""))
+    except ValueError:  # hexadecimal, or `.inf`
+        return text
+    return (
+        str(int(number)) if number.is_integer() and abs(number) < _EXPONENTS_FROM else str(number)
+    )
 
 
 def _integer(text: str, base: int, line: int) -> Value:
