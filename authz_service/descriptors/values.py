@@ -108,7 +108,7 @@ def read_yaml(text: str) -> tuple[Value, bool]:
     try:
         loader = _Loader(text)
         node = loader.get_node() if loader.check_node() else None
-        value = _Reader().read(node, 0) if node else Value(kind=Kind.NULL, line=1)
+        value = _Reader().read(node, 1) if node else Value(kind=Kind.NULL, line=1)
         return value, _goes_on(loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
