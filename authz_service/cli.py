@@ -16,7 +16,14 @@ import uvloop
 from pydantic import SecretStr
 
 from authz_service import __version__
-from authz_service.commands import ask_rate_limit, check_policy, explain, keys, usage
+from authz_service.commands import (
+    ask_rate_limit,
+    check_descriptors,
+    check_policy,
+    explain,
+    keys,
+    usage,
+)
 from authz_service.commands.command_line import (
     DONE,
     FAILED,
@@ -78,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_local(commands)
     check_policy.add(commands)
+    check_descriptors.add(commands)
     _add_policy_schema(commands)
     _add_render(commands)
     _add_healthcheck(commands)

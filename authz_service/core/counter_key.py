@@ -45,11 +45,11 @@ def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
     Other charges under the same id have another key: after a change of policy the old answer is
     not the answer to the new question.
     """
-    return b"%bonce:%b:%b" % (_prefix(subject), _fingerprint(charges), _encode(once))
+    return b"%bonce:%b:%b" % (_prefix(subject), _fingerprint(charges), encode(once))
 
 
 def _prefix(subject: str) -> bytes:
-    return b"authz:{1:%b}:" % _encode(subject)
+    return b"authz:{1:%b}:" % encode(subject)
 
 
 @lru_cache(maxsize=1024)  # charges come from the policy as well
@@ -74,10 +74,10 @@ def _counter(limit: Limit) -> bytes:
 
 @lru_cache(maxsize=1024)  # limit names come from the policy: few, and the same in every request
 def _suffix(kind: str, name: str) -> bytes:
-    return kind.encode() + b":" + _encode(name)
+    return kind.encode() + b":" + encode(name)
 
 
-def _encode(text: str) -> bytes:
+def encode(text: str) -> bytes:
     """Percent-encode all but plain characters: reversible, hence free of collisions."""
     if _PLAIN.fullmatch(text):
         return text.encode()

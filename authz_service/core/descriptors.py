@@ -39,18 +39,26 @@ class Algorithm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One part of a descriptor."""
+    """One part of a descriptor.
+
+    With `is_pattern` the value is no value of a request, but a pattern of the rules whose values
+    share one counter. A request's value never counts as one, even if it reads the same.
+    """
 
     key: str
     value: str
+    is_pattern: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """A limit that a request brings along, in place of the configured one."""
+    """A limit that a request brings along, in place of the configured one.
+
+    Without `unit` the request named none that is known, and cannot be answered.
+    """
 
     requests_per_unit: int
-    unit: Unit
+    unit: Unit | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +96,19 @@ class DescriptorLimit:
     quota: bool = False
     metadata: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def window_s(self) -> int:
+        """The length of its window in seconds; 0 of an unlimited one."""
+        return self.unit.seconds * self.multiplier if self.unit else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """The limit of one descriptor of a request, None if it has none, and what it counts under.
 
     `counted_as` are the entries of the request, but for values that share one counter: there the
-    pattern they matched. `measured_as` is the rule as metrics name it, level by level.
+    whole pattern they matched. `measured_as` is the rule as metrics name it, level by level.
+    With `hits` 0 the counter is looked at and left alone.
     """
 
     limit: DescriptorLimit | None
@@ -119,10 +133,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimitResponse:
-    """The whole answer. `retry_after_ms` is how long the same request must wait, 0 if it passed."""
+    """The whole answer. `retry_after_ms` is how long the same request must wait, 0 if it passed.
+
+    `in_shadow`: it is over, and passes because everything does.
+    """
 
     over: bool
     statuses: tuple[Status, ...]
     headers: tuple[tuple[str, str], ...] = ()
     metadata: Mapping[str, object] | None = None
     retry_after_ms: int = 0
+    in_shadow: bool = False

@@ -70,7 +70,8 @@ def _id(metadata: Metadata, wanted: str) -> str:
 
 def _limit(override: Override) -> pb.RateLimitDescriptor.RateLimitOverride:
     return pb.RateLimitDescriptor.RateLimitOverride(
-        requests_per_unit=override.requests_per_unit, unit=override.unit.name
+        requests_per_unit=override.requests_per_unit,
+        unit=override.unit.name if override.unit else "UNKNOWN",
     )
 
 

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz import check_request, credential, key_file, policy, rate_limit_request
+from tests.fuzz import (
+    check_request,
+    credential,
+    descriptors,
+    key_file,
+    policy,
+    rate_limit_request,
+)
 from tests.fuzz.guided import Target
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +32,7 @@ PIECES = st.one_of(
 TARGETS: dict[str, tuple[Target, Sequence[bytes]]] = {
     "check_request": (check_request.target, check_request.SEEDS),
     "credential": (credential.target, credential.SEEDS),
+    "descriptors": (descriptors.target, descriptors.SEEDS),
     "key_file": (key_file.target, key_file.SEEDS),
     "policy": (policy.target, policy.SEEDS),
     "rate_limit_request": (rate_limit_request.target, rate_limit_request.SEEDS),

@@ -40,8 +40,8 @@ routes, of which the first that matches decides
            in shadow; credential optional; writes 30/minute; store away: deny
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
-    *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),
-    *("explain", "usage", "ask-rate-limit", "keys"),
+    *("serve", "local", "check-policy", "check-descriptors", "policy-schema", "render"),
+    *("healthcheck", "explain", "usage", "ask-rate-limit", "keys"),
 ]
 SECRETS = {"api_keys", "jwt_secret", "store_url", "keys_url", "admin_token"}
 
