@@ -29,6 +29,7 @@ from authz_service.addresses import (
     is_ip,
     run_folder,
 )
+from authz_service.core.descriptors import Algorithm
 from authz_service.core.provider import SECRET_BYTES
 from authz_service.errors import ConfigurationError
 
@@ -37,6 +38,11 @@ _ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
 
 # Google Cloud's rule, with the domain that projects of old may have.
 _PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+
+
+# A token of RFC 9110 section 5.6.2; names are told as they are written.
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_HEADERS = 3
 
 
 class GrpcServer(StrEnum):
@@ -94,7 +100,22 @@ def _long_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _existing_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError("is no folder")
+    return path
+
+
+def _header_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if len(names) != _HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
+        raise ValueError("must be three header names with commas between them")
+    return names
+
+
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
+ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
+HeaderNameList = Annotated[tuple[str, str, str], BeforeValidator(_header_names)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 ListenAddresses = Annotated[tuple[str, ...], BeforeValidator(_listen_addresses)]
 ListenPlace = Annotated[HostAndPort, BeforeValidator(HostAndPort.parse)]
@@ -205,6 +226,47 @@ class Settings(BaseModel):
         alias="AUTHZ_REPLICAS",
         description="How many of these services share the store. Set: while it is away, each worker"
         " admits its part of a limit, not all of it.",
+    )
+    ratelimit_dir: ExistingFolder | None = Field(
+        default=None,
+        alias="AUTHZ_RATELIMIT_DIR",
+        description="A folder of rate limit files by descriptor; followed as they change.",
+    )
+    ratelimit_algorithm: Algorithm = Field(
+        default=Algorithm.EXACT,
+        alias="AUTHZ_RATELIMIT_ALGORITHM",
+        description="`exact` or `fixed`: how files count that do not say.",
+    )
+    ratelimit_merge_domains: bool = Field(
+        default=False,
+        alias="AUTHZ_RATELIMIT_MERGE_DOMAINS",
+        description="Whether several files may describe one domain.",
+    )
+    ratelimit_shadow: bool = Field(
+        default=False,
+        alias="AUTHZ_RATELIMIT_SHADOW",
+        description="Whether no descriptor refuses anything.",
+    )
+    ratelimit_quota: bool = Field(
+        default=False,
+        alias="AUTHZ_RATELIMIT_QUOTA",
+        description="Whether every descriptor is one with `quota_mode`.",
+    )
+    ratelimit_headers: HeaderNameList | None = Field(
+        default=None,
+        alias="AUTHZ_RATELIMIT_HEADERS",
+        description="The names of three response headers, comma-separated, for limit, remaining and"
+        " reset; unset: none are sent.",
+    )
+    ratelimit_metadata: bool = Field(
+        default=False,
+        alias="AUTHZ_RATELIMIT_METADATA",
+        description="Whether answers carry dynamic metadata.",
+    )
+    ratelimit_near: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.8,
+        alias="AUTHZ_RATELIMIT_NEAR",
+        description="The part of a limit above which metrics call it near.",
     )
     admin_token: AdminToken = Field(
         default=SecretStr(""),

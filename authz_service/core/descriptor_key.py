@@ -1,18 +1,18 @@
-"""The names of the counters of descriptors in a shared store.
+"""The names under which descriptors are counted.
 
-`authz:{d1:DOMAIN,KEY=VALUE,...}:ALGORITHM:SECONDS`, and `KEY*=PATTERN` where values share one.
-All but plain characters of a name are escaped, so that no two names can run into each other. What
-a limit allows is no part of it: a changed limit goes on with what was counted.
+`descriptor:DOMAIN,KEY=VALUE,...`, and `KEY*=PATTERN` where values share one. All but plain
+characters of each part are escaped, so that no two names can run into each other. What a limit
+allows is no part of it: a changed limit goes on with what was counted.
 """
 
 from authz_service.core.counter_key import encode
-from authz_service.core.descriptors import DescriptorLimit, Entry
+from authz_service.core.descriptors import Entry
 
 
-def descriptor_key(domain: str, counted_as: tuple[Entry, ...], limit: DescriptorLimit) -> bytes:
-    """Return the key of one counter. Different entries, windows or algorithms never share one."""
+def descriptor_subject(domain: str, counted_as: tuple[Entry, ...]) -> str:
+    """Return what one counter is counted under. Different domains and entries never share it."""
     name = b",".join([encode(domain), *map(_entry, counted_as)])
-    return b"authz:{d1:%b}:%b:%d" % (name, limit.algorithm.encode(), limit.window_s)
+    return f"descriptor:{name.decode()}"
 
 
 def _entry(entry: Entry) -> bytes:
