@@ -10,13 +10,15 @@ import grpc
 
 from authz_service.clock import Clock, SystemClock
 from authz_service.configuration import Configuration, TokenParts, load_configuration
+from authz_service.core.descriptor_answer import AnswerOptions, HeaderNames
+from authz_service.descriptor_limiter import DescriptorLimiter
 from authz_service.engine import Engine
 from authz_service.identity.credentials import Credentials
 from authz_service.identity.jwks_source import JwksSources
 from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
-from authz_service.limiter import GlobalLimiter
+from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -43,7 +45,8 @@ class Application:
     """
 
     engine: Engine
-    limiter: GlobalLimiter
+    global_limits: GlobalLimiter
+    descriptors: DescriptorLimiter
     store: FailoverStore
     metrics: Metrics
     in_flight: InFlight
@@ -57,7 +60,8 @@ class Application:
         if self.store_keys is not None:
             self.store_keys.configure(configuration.credentials.keys)
         self.engine.use(configuration.policy, _credentials(configuration, self.store_keys))
-        self.limiter.use(configuration.policy)
+        self.global_limits.use(configuration.policy)
+        self.descriptors.use(configuration.descriptors)
         self.store.forget_denials()
         tell_loaded(self.metrics, configuration)
 
@@ -85,7 +89,15 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         clock=clock,
         new_id=_decision_ids(),
     )
-    limiter = GlobalLimiter(configuration.policy, store)
+    global_limits = GlobalLimiter(configuration.policy, store)
+    descriptors = DescriptorLimiter(
+        configuration.descriptors,
+        store,
+        options=_answer_options(settings),
+        near_ratio=settings.ratelimit_near,
+        told=metrics.rule_hit,
+    )
+    limiter = Limiter(of_policy=global_limits, of_files=descriptors)
     tell_loaded(metrics, configuration)
     in_flight = InFlight()
     checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
@@ -98,7 +110,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     )
     return Application(
         engine=engine,
-        limiter=limiter,
+        global_limits=global_limits,
+        descriptors=descriptors,
         store=store,
         metrics=metrics,
         in_flight=in_flight,
@@ -136,6 +149,18 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         clock=SystemClock(),
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
+    )
+
+
+def _answer_options(settings: Settings) -> AnswerOptions:
+    names = settings.ratelimit_headers
+    return AnswerOptions(
+        shadow=settings.ratelimit_shadow,
+        quota=settings.ratelimit_quota,
+        header_names=HeaderNames(limit=names[0], remaining=names[1], reset=names[2])
+        if names
+        else None,
+        metadata=settings.ratelimit_metadata,
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import structlog
 
+from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.provider import JWT_SECRET
 from authz_service.core.rules import Policy
+from authz_service.descriptors.sources import load_descriptors, watched_paths
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
@@ -31,6 +33,7 @@ class Configuration:
 
     policy: Policy
     credentials: Credentials
+    descriptors: DescriptorRules | None
     read_from: "Files"
 
 
@@ -48,10 +51,10 @@ _NO_CHECKS = TokenParts()
 def load_configuration(
     settings: Settings, environment: Mapping[str, str], parts: TokenParts = _NO_CHECKS
 ) -> Configuration:
-    """The policy and the keys.
+    """The policy, the keys, and the rules by descriptor where there are any.
 
     Raises:
-        ConfigurationError: with every problem of both.
+        ConfigurationError: with every problem of all.
     """
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
@@ -75,10 +78,27 @@ def load_configuration(
         )
     except ConfigurationError as error:
         problems += error.problems
-    if policy is None or keys is None or tokens is None or peppers is None:
+    try:
+        descriptors = _descriptors(settings)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems or policy is None or keys is None or tokens is None or peppers is None:
         raise ConfigurationError(problems)
     return Configuration(
-        policy=policy, credentials=Credentials(keys=keys, tokens=tokens), read_from=read_from
+        policy=policy,
+        credentials=Credentials(keys=keys, tokens=tokens),
+        descriptors=descriptors,
+        read_from=read_from,
+    )
+
+
+def _descriptors(settings: Settings) -> DescriptorRules | None:
+    if settings.ratelimit_dir is None:
+        return None
+    return load_descriptors(
+        settings.ratelimit_dir,
+        merge_domains=settings.ratelimit_merge_domains,
+        algorithm=settings.ratelimit_algorithm,
     )
 
 
@@ -193,7 +213,9 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
     others = (settings.keys_file, settings.pepper_file)
     named = (file for file in others if file is not None)
-    return _look((*policy_files(settings.policy_file, environment), *named))
+    folder = settings.ratelimit_dir
+    of_descriptors = () if folder is None else watched_paths(folder)
+    return _look((*policy_files(settings.policy_file, environment), *named, *of_descriptors))
 
 
 def _look(files: Iterable[Path]) -> Files:

@@ -15,7 +15,6 @@ from authz_service.core.descriptors import (
 from authz_service.core.global_limits import DESCRIPTOR_KEY, DOMAIN
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge, Policy, Rate
-from authz_service.errors import UnanswerableError
 
 SUBJECT: Final = "global"
 """What these limits are counted under: no caller's subject reads so, they all have a prefix."""
@@ -34,6 +33,40 @@ class Counter(Protocol):
         Raises:
             StoreError: the store failed and one of the charges is to be denied then.
         """
+
+
+class Questions(Protocol):
+    """Answers questions of one kind of domain."""
+
+    async def should_rate_limit(
+        self, request: RateLimitRequest, *, request_id: str, once: str | None
+    ) -> RateLimitResponse:
+        """Count one question and answer it.
+
+        Raises:
+            UnanswerableError: there is nothing to answer by.
+            StoreError: the counters cannot be had, and a limit is one that then refuses.
+        """
+
+
+class Limiter:
+    """Answers for the policy's own domain by the policy, for every other by descriptor files."""
+
+    def __init__(self, *, of_policy: Questions, of_files: Questions) -> None:
+        self._of_policy = of_policy
+        self._of_files = of_files
+
+    async def should_rate_limit(
+        self, request: RateLimitRequest, *, request_id: str, once: str | None
+    ) -> RateLimitResponse:
+        """Count one question and answer it.
+
+        Raises:
+            UnanswerableError: there is nothing to answer by.
+            StoreError: the counters cannot be had, and a limit is one that then refuses.
+        """
+        limiter = self._of_policy if request.domain == DOMAIN else self._of_files
+        return await limiter.should_rate_limit(request, request_id=request_id, once=once)
 
 
 class GlobalLimiter:
@@ -60,11 +93,8 @@ class GlobalLimiter:
         goes by another policy than we do.
 
         Raises:
-            UnanswerableError: the domain is not that of the policy.
             StoreError: the store failed and one of the limits is to be denied then.
         """
-        if request.domain != DOMAIN:
-            raise UnanswerableError("no rate limit configuration loaded")
         asked = [self._charge(descriptor) for descriptor in request.descriptors]
         charges = tuple(dict.fromkeys(charge for charge in asked if charge))
         if not charges:

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import redis
@@ -21,7 +21,8 @@ from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.backoff import Backoff
 from authz_service.storage.redis.connection import Connection
 from authz_service.storage.redis.endpoint import parse_endpoint
-from authz_service.storage.redis.store import RedisStore, Script, charge_script
+from authz_service.storage.redis.script import Script, counting_scripts
+from authz_service.storage.redis.store import RedisStore
 from authz_service.testing.clock import ManualClock
 
 START_MS = 1_906_761_600_500  # half a second into a bucket, so that a window meets one more
@@ -101,8 +102,9 @@ async def in_server(socket: Path, full: Full, subjects: int) -> float:
         backoff=Backoff(random=lambda: 0.0),
         timeout_s=10,
     )
-    script = Script.from_text(charge_script().text.replace(TIME, TIME_OF_KEY))
-    store = RedisStore(connection, script=script, clock=clock)
+    scripts = counting_scripts()
+    on_clock = Script.from_text(scripts.charge.text.replace(TIME, TIME_OF_KEY))
+    store = RedisStore(connection, scripts=replace(scripts, charge=on_clock), clock=clock)
     with redis.Redis(unix_socket_path=str(socket)) as admin:
 
         async def pause(elapsed_ms: int) -> None:

@@ -42,6 +42,11 @@ def read_buckets(charge: Charge, rate: Rate, buckets: Buckets, now_ms: int) -> R
     )
 
 
+def buckets_used(rate: Rate, buckets: Buckets, now_ms: int) -> int:
+    """Return how many admissions are in the window."""
+    return sum(_live(buckets, rate, _time(buckets, now_ms)).counts)
+
+
 def take_buckets(charge: Charge, rate: Rate, buckets: Buckets, now_ms: int) -> Taken[Buckets]:
     """Charge a sliding window that `read_buckets` found to have room."""
     moment = _time(buckets, now_ms)

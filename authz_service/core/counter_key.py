@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
+from authz_service.core.hits import Fixed
 from authz_service.core.rules import Charge, Limit, Quota, Rate
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~/@:-]*")
@@ -22,15 +23,17 @@ def counter_keys(subject: str, charges: tuple[Charge, ...]) -> list[bytes]:
     return [prefix + _counter(charge.limit) for charge in charges]
 
 
-def counter_key(subject: str, limit: Limit) -> bytes:
+def counter_key(subject: str, limit: Limit | Fixed) -> bytes:
     """Return the key of one limit."""
     return _prefix(subject) + _counter(limit)
 
 
-def counter_kind(limit: Limit) -> str:
+def counter_kind(limit: Limit | Fixed) -> str:
     """Return how a limit is counted. Limits of one kind and one name share a counter."""
     if isinstance(limit, Quota):
         return "quota"
+    if isinstance(limit, Fixed):
+        return "fixed"
     return "rate" if limit.is_exact else "buckets"
 
 
@@ -68,7 +71,7 @@ def _asked(limit: Limit, cost: int) -> tuple[str | int, ...]:
     return ("quota", limit.name, limit.limit, limit.period.value, limit.zone, cost)
 
 
-def _counter(limit: Limit) -> bytes:
+def _counter(limit: Limit | Fixed) -> bytes:
     return _suffix(counter_kind(limit), limit.name)
 
 

@@ -25,9 +25,7 @@ def _quotas_may_refuse(resolved: Sequence[Resolved], *, all_quota: bool) -> bool
     return not any(limit is None or limit.shadow for limit in quotas)
 
 
-def _hit(
-    domain: str, resolved: Resolved, *, all_quota: bool, may_refuse: bool
-) -> Hit | None:
+def _hit(domain: str, resolved: Resolved, *, all_quota: bool, may_refuse: bool) -> Hit | None:
     limit = resolved.limit
     if limit is None or limit.unit is None:
         return None

@@ -110,6 +110,11 @@ def read_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Reading:
     )
 
 
+def rate_used(rate: Rate, log: Log, now_ms: int) -> int:
+    """Return how many admissions are in the window."""
+    return len(log) - _dead(log, rate, _log_time(log, now_ms))
+
+
 def take_rate(charge: Charge, rate: Rate, log: Log, now_ms: int) -> Taken[Log]:
     """Charge a sliding window that `read_rate` found to have room."""
     moment = _log_time(log, now_ms)

@@ -13,6 +13,9 @@ from authz_service.core.provider import Provider
 EXACT_ADMISSIONS: Final = 1_000
 """Up to so many admissions a window, a rate counts each one by itself; beyond, in buckets."""
 
+EXACT_WINDOW_MS: Final = 49 * 24 * 3_600_000
+"""So long may a window be that counts each one by itself: a log knows moments of 49.7 days."""
+
 # Envoy has routes of its own beside a policy's, and routes are told apart by name.
 RESERVED_ROUTE_NAMES = frozenset({"preflight", "metrics", "method_not_allowed", "not_found"})
 
@@ -59,7 +62,7 @@ class Rate:
 
         The limit itself decides, never what is left of it: it chooses the counter.
         """
-        return self.limit <= EXACT_ADMISSIONS
+        return self.limit <= EXACT_ADMISSIONS and self.window_ms <= EXACT_WINDOW_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

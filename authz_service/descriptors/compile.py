@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from authz_service.core.descriptor_rules import DescriptorRules, Domain, Node
 from authz_service.core.descriptors import Algorithm, DescriptorLimit, Unit
+from authz_service.core.global_limits import DOMAIN as POLICY_DOMAIN
 from authz_service.core.wildcard import wildcard
 from authz_service.descriptors.parts import DescriptorPart, FilePart, RateLimitPart
 from authz_service.descriptors.problem import Problem, Rule
@@ -64,6 +65,9 @@ def compile_files(
         elif file.domain in levels and not merge_domains:
             text = f"duplicate domain '{file.domain}' in config file"
             compiler.report(Rule.DUPLICATE_DOMAIN, file, 1, text)
+        elif file.domain == POLICY_DOMAIN:
+            text = f"domain '{file.domain}' is that of the policy's own limits"
+            compiler.report(Rule.RESERVED_DOMAIN, file, 1, text)
         algorithms.setdefault(file.domain, file.algorithm or algorithm)
         is_alone = not merge_domains or not file.domain
         level = _Level() if is_alone else levels.get(file.domain, _Level())

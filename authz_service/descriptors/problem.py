@@ -29,9 +29,10 @@ class Rule(StrEnum):
     MISPLACED_KEY = "misplaced-key"
     UNIT_MULTIPLIER = "unit-multiplier"
     ALGORITHM = "algorithm"
+    RESERVED_DOMAIN = "reserved-domain"
 
 
-_OURS = frozenset({Rule.MISPLACED_KEY, Rule.UNIT_MULTIPLIER, Rule.ALGORITHM})
+_OURS = frozenset({Rule.MISPLACED_KEY, Rule.UNIT_MULTIPLIER, Rule.ALGORITHM, Rule.RESERVED_DOMAIN})
 
 
 @dataclass(frozen=True, slots=True)

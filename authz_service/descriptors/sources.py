@@ -128,6 +128,15 @@ def read_folder(folder: Path) -> list[SourceFile]:
     return files
 
 
+def watched_paths(folder: Path) -> tuple[Path, ...]:
+    """What to look at to notice a change: every file, and the folders that may get more of them."""
+    try:
+        files = [path for _, path in _files(folder.resolve())]
+    except (OSError, RuntimeError):
+        return (folder,)
+    return (folder, *sorted({*files, *(file.parent for file in files)}))
+
+
 def hidden_names(folder: Path) -> list[str]:
     """The names in `folder` itself that are passed over, but for what a ConfigMap has of them."""
     return sorted(

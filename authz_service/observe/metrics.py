@@ -12,11 +12,13 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.registry import Collector
 
+from authz_service.core.descriptor_metrics import Increments
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
 from authz_service.observe.exposition import Encoder
 from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
+from authz_service.observe.rule_series import RuleSeries
 
 _BUCKETS_SECONDS = (
     *(0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005),
@@ -109,6 +111,8 @@ class Metrics:
         self._decided: dict[tuple[str, str, str], Counter] = {}
         self._limits = LimitSeries()
         self._registry.register(self._limits)
+        self._rules = RuleSeries()
+        self._registry.register(self._rules)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
@@ -140,6 +144,10 @@ class Metrics:
     def metered(self, metered: Metered) -> None:
         """The limits of one request were looked at."""
         self._limits.metered(metered)
+
+    def rule_hit(self, domain: str, rule: str, increments: Increments) -> None:
+        """A rule of a descriptor file was hit."""
+        self._rules.hit(domain, rule, increments)
 
     def denial_recalled(self) -> None:
         """A denial was told again without asking the shared store."""

@@ -1,7 +1,9 @@
 """What every counter store promises. One conformance suite holds all of them to it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from authz_service.core.hits import Counted, Hit
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
@@ -12,6 +14,17 @@ class InconclusiveError(StoreError):
 
     Its own counter cannot be used, or the store was not asked at all.
     """
+
+
+class PartsFailedError(StoreError):
+    """Counters of some subjects of a request could not be used; those of the others could.
+
+    `errors` says what went wrong, by subject.
+    """
+
+    def __init__(self, errors: Mapping[str, StoreError]) -> None:
+        super().__init__(str(next(iter(errors.values()))))
+        self.errors = errors
 
 
 class CounterStore(Protocol):
@@ -42,6 +55,22 @@ class CounterStore(Protocol):
         Raises:
             StoreError: the store did not answer in time or answered nonsense. The charge may
                 then have been taken; the caller decides what the client sees.
+        """
+
+    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+        """Count one request at several counters, each of a subject of its own. `hits` is not empty.
+
+        Fixed windows count every hit. Sliding ones count those that have room, and none if the
+        request is refused. Hits at the same counter are counted one after the other.
+
+        On one server, or in this process, a call is atomic. On a cluster the part of each slot is:
+        what other slots took of a request that is refused is given back, and until then may keep
+        others out. Nowhere does a sliding window ever hold more than its limit.
+
+        Raises:
+            PartsFailedError: some parts of the store answered and others did not. What sliding
+                windows took has been given back as far as they answered.
+            StoreError: as `charge` does.
         """
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:

@@ -13,7 +13,7 @@ from authz_service.storage.keys.client import KeyServer
 from authz_service.storage.keys.store import RedisKeyStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.redis.endpoint import Target
-from authz_service.storage.redis.script import charge_script
+from authz_service.storage.redis.script import counting_scripts
 from authz_service.storage.redis.servers import server_at
 from authz_service.storage.redis.store import RedisStore
 from authz_service.storage.redis.url import ALL_FORMS, parse_endpoint, parse_url
@@ -35,7 +35,7 @@ def store_from_url(
     if target is None:
         return MemoryStore(clock)
     server = server_at(target, clock=clock, random=random, timeout_s=timeout_ms / 1000)
-    return RedisStore(server, script=charge_script(), clock=clock)
+    return RedisStore(server, scripts=counting_scripts(), clock=clock)
 
 
 def store_url_problems(url: str) -> tuple[str, ...]:

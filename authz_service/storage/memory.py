@@ -1,17 +1,31 @@
 """Counters in this process: for one process alone, and for the time the shared store is away."""
 
 from array import array
+from collections.abc import Iterable
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Final
 
 from authz_service.clock import Clock
-from authz_service.core.buckets import Buckets, read_buckets, take_buckets
+from authz_service.core.buckets import Buckets, buckets_used, read_buckets, take_buckets
 from authz_service.core.calendar import Calendars
 from authz_service.core.counter_key import answer_key, counter_key, counter_keys
+from authz_service.core.hits import (
+    Count,
+    Counted,
+    Fixed,
+    Hit,
+    is_over,
+    read_fixed,
+    sliding_count,
+    take_fixed,
+    takes,
+)
 from authz_service.core.meter import (
     Metered,
     Reading,
     Tally,
+    rate_used,
     read_quota,
     read_rate,
     take_quota,
@@ -89,6 +103,25 @@ class MemoryStore:
             self._answers.remember(key, metered, now_ms)
         return metered
 
+    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+        """Count one request at counters of several subjects.
+
+        Raises:
+            InconclusiveError: no room for another counter.
+            StoreError: the store is closed.
+        """
+        self._check_open()
+        now_ms = self._clock.now_ms()
+        self._drop_expired(now_ms)
+        asked = [(counter_key(hit.subject, hit.limit), hit) for hit in hits]
+        found = self._look(asked, now_ms)
+        passes = not is_over(hits, found)
+        together = [(key, hit, count) for (key, hit), count in zip(asked, found, strict=True)]
+        taken = {key for key, hit, it in together if takes(hit, over=it.over, passes=passes)}
+        self._make_room(len(taken - self._expires_ms.keys()))
+        counts = (self._hit(key, hit, it, now_ms, passes=passes) for key, hit, it in together)
+        return Counted(not passes, tuple(counts))
+
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.
 
@@ -146,6 +179,46 @@ class MemoryStore:
         self._make_room(sum(key not in self._expires_ms for key, _ in asked))
         taken = tuple(self._take(key, charge, now_ms) for key, charge in asked)
         return Metered(admitted=True, readings=taken)
+
+    def _look(self, asked: Iterable[tuple[bytes, Hit]], now_ms: int) -> list[Count]:
+        """Read the counters of a request. One that it counts at twice holds what came before."""
+        pending: dict[bytes, int] = {}
+        found = []
+        for key, hit in asked:
+            before = pending.get(key, 0)
+            count = self._read_hit(key, hit, now_ms, pending=before)
+            pending[key] = before + hit.cost * takes(hit, over=count.over, passes=True)
+            found.append(count)
+        return found
+
+    def _read_hit(self, key: bytes, hit: Hit, now_ms: int, *, pending: int = 0) -> Count:
+        limit = hit.limit
+        if isinstance(limit, Fixed):
+            return read_fixed(hit, limit, self._tallies.get(key), now_ms, pending=pending)
+        charge = Charge(limit, hit.cost + pending, held=hit.held)
+        used = self._used(key, limit, now_ms)
+        return sliding_count(hit, self._read(key, charge, now_ms), used, counted=False)
+
+    def _used(self, key: bytes, rate: Rate, now_ms: int) -> int:
+        if rate.is_exact:
+            return rate_used(rate, self._logs.get(key, ()), now_ms)
+        return buckets_used(rate, self._buckets.get(key, _NO_BUCKETS), now_ms)
+
+    def _hit(self, key: bytes, hit: Hit, found: Count, now_ms: int, *, passes: bool) -> Count:
+        """Take a hit if it is to be taken, and tell its counter as it is when its turn comes."""
+        if not (passes or hit.is_fixed):
+            return found
+        count = self._read_hit(key, hit, now_ms)
+        if not takes(hit, over=found.over, passes=passes):
+            return count
+        limit = hit.limit
+        if isinstance(limit, Fixed):
+            tally, expires_ms = take_fixed(hit, limit, self._tallies.get(key), now_ms)
+            self._tallies[key] = tally
+            self._keep_until(key, expires_ms)
+            return replace(count, counted=True)
+        taken = self._take(key, Charge(limit, hit.cost, held=hit.held), now_ms)
+        return sliding_count(hit, taken, count.used_before, counted=True)
 
     def _read(self, key: bytes, charge: Charge, now_ms: int) -> Reading:
         limit = charge.limit

@@ -3,10 +3,11 @@
 import asyncio
 from enum import Enum, auto
 
+from authz_service.core.hits import Count, Counted, Hit
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
-from authz_service.storage.base import CounterStore
+from authz_service.storage.base import CounterStore, PartsFailedError
 
 
 class Fault(Enum):
@@ -60,6 +61,19 @@ class FaultyStore:
             return _untouched(charges)
         return await self._inner.charge(subject, charges, once=once)
 
+    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+        """Count in the inner store, unless a fault is in force in a part that is asked."""
+        subjects = {hit.subject for hit in hits}
+        struck = {subject for subject in subjects if self._strikes(subject)}
+        if struck and struck != subjects and self._fault is Fault.FAILING:
+            self.calls += 1
+            error = StoreError("this part fails on purpose")
+            raise PartsFailedError(dict.fromkeys(struck, error))
+        await self._suffer(min(struck or subjects))
+        if self._fault is Fault.LYING:
+            return Counted(over=False, counts=tuple(map(_untouched_count, hits)))
+        return await self._inner.hit(hits)
+
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """Look at the inner store, unless a fault is in force."""
         await self._suffer(subject)
@@ -81,9 +95,12 @@ class FaultyStore:
         """Close the inner store."""
         await self._inner.close()
 
+    def _strikes(self, subject: str) -> bool:
+        return self.failing_part is None or self.part_of(subject) == self.failing_part
+
     async def _suffer(self, subject: str) -> None:
         self.calls += 1
-        if self.failing_part is not None and self.part_of(subject) != self.failing_part:
+        if not self._strikes(subject):
             return
         if self._fault is Fault.FAILING:
             raise StoreError("this store fails on purpose")
@@ -94,3 +111,14 @@ class FaultyStore:
 def _untouched(charges: tuple[Charge, ...]) -> Metered:
     readings = tuple(Reading(charge, charge.limit.limit, 0, 0) for charge in charges)
     return Metered(admitted=True, readings=readings)
+
+
+def _untouched_count(hit: Hit) -> Count:
+    return Count(
+        over=False,
+        remaining=hit.limit.limit,
+        reset_ms=0,
+        retry_after_ms=0,
+        used_before=0,
+        counted=True,
+    )

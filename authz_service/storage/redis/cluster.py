@@ -85,6 +85,10 @@ class Cluster:
                 self._map.moved(slot, place)
         raise StoreError("the nodes of the counter store do not agree on who serves the key")
 
+    def slot_of(self, key: bytes) -> int:
+        """A script may touch the keys of one slot."""
+        return key_slot(key)
+
     def part_of(self, key: bytes) -> str:
         """The address of the node that serves a key now; nothing while that is unknown."""
         place = self._map.owner(key_slot(key))

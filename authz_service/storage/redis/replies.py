@@ -57,18 +57,18 @@ def read_verdict(reply: object, charges: tuple[Charge, ...]) -> Metered | Stale:
         InconclusiveError: a key of these charges holds something that is no counter.
         StoreError: the reply is another error, or nothing the script says about these charges.
     """
-    status, *numbers = _numbers(reply)
+    status, *numbers = read_numbers(reply)
     if status == _STALE and len(numbers) == len(charges):
         return Stale(tuple(numbers))
     if len(numbers) != _NUMBERS_PER_LIMIT * len(charges):
-        raise _nonsense()
+        raise nonsense()
     readings = tuple(
         _reading(charge, *numbers[at : at + _NUMBERS_PER_LIMIT])
         for charge, at in zip(charges, range(0, len(numbers), _NUMBERS_PER_LIMIT), strict=True)
     )
     admitted = not any(reading.retry_after_ms for reading in readings)
     if status != (_ADMITTED if admitted else _DENIED):
-        raise _nonsense()
+        raise nonsense()
     return Metered(admitted=admitted, readings=readings)
 
 
@@ -81,14 +81,20 @@ def check_count(reply: object) -> None:
     if isinstance(reply, hiredis.ReplyError):
         raise StoreError(f"the counter store refused: {error_code(reply)}")
     if type(reply) is not int:
-        raise _nonsense()
+        raise nonsense()
 
 
-def _numbers(reply: object) -> list[int]:
+def read_numbers(reply: object) -> list[int]:
+    """Read the integers that a script answered.
+
+    Raises:
+        InconclusiveError: one of its keys holds something that is no counter.
+        StoreError: the reply is another error, or no integers.
+    """
     if isinstance(reply, hiredis.ReplyError):
         raise _refusal(reply)
     if not isinstance(reply, list) or set(map(type, reply)) != {int}:
-        raise _nonsense()
+        raise nonsense()
     return reply
 
 
@@ -105,9 +111,10 @@ def _refusal(error: hiredis.ReplyError) -> StoreError:
 
 def _reading(charge: Charge, remaining: int, reset_ms: int, retry_after_ms: int) -> Reading:
     if not 0 <= remaining <= charge.limit.limit or reset_ms < 0 or retry_after_ms < 0:
-        raise _nonsense()
+        raise nonsense()
     return Reading(charge, remaining, reset_ms, retry_after_ms)
 
 
-def _nonsense() -> StoreError:
+def nonsense() -> StoreError:
+    """Return the error for a reply that makes no sense."""
     return StoreError("the counter store answered nonsense")

@@ -19,6 +19,23 @@ class Script:
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def charge_script() -> Script:
-    """Read the script that counts, from the package."""
-    return Script.from_text(files("authz_service.storage").joinpath("lua/charge.lua").read_text())
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """The scripts that count, by their main parts."""
+
+    charge: Script
+    hit: Script
+    refund: Script
+
+
+def counting_scripts() -> Scripts:
+    """Read the scripts that count, from the package."""
+    counters = _part("counters")
+    charge, hit, refund = (
+        Script.from_text(counters + "\n" + _part(name)) for name in ("charge", "hit", "refund")
+    )
+    return Scripts(charge, hit, refund)
+
+
+def _part(name: str) -> str:
+    return files("authz_service.storage").joinpath(f"lua/{name}.lua").read_text()

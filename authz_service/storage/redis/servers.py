@@ -33,6 +33,9 @@ class Server(Protocol):
             StoreError: no connection or no reply in time.
         """
 
+    def slot_of(self, key: bytes) -> int:
+        """Return a number that keys share which one script may touch."""
+
     def part_of(self, key: bytes) -> str:
         """Name what serves a key now; nothing where all keys are served by one or it is unknown."""
 

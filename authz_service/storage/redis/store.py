@@ -9,11 +9,13 @@ from authz_service.core.counter_key import (
     counter_kind,
     subject_key,
 )
+from authz_service.core.hits import Counted, Hit
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Limit, Quota
 from authz_service.errors import StoreError
+from authz_service.storage.redis.hits import HitCalls
 from authz_service.storage.redis.replies import KeysApartError, Stale, check_count, read_verdict
-from authz_service.storage.redis.script import Script
+from authz_service.storage.redis.script import Scripts
 from authz_service.storage.redis.servers import Server
 
 
@@ -25,9 +27,10 @@ class RedisStore:
     cluster that is moving; each has the deadline of a call for itself.
     """
 
-    def __init__(self, server: Server, *, script: Script, clock: Clock) -> None:
+    def __init__(self, server: Server, *, scripts: Scripts, clock: Clock) -> None:
         self._server = server
-        self._script = script
+        self._script = scripts.charge
+        self._hits = HitCalls(server, scripts=scripts)
         self._clock = clock
         self._calendars = Calendars()
 
@@ -57,6 +60,15 @@ class RedisStore:
             # While a slot moves, keys that are there have to be together and new ones alone. The
             # answer's is always new: with it, no subject of the slot could be counted.
             return await self._ask(keys, charges)
+
+    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+        """Count one request at counters of several subjects: see `HitCalls`.
+
+        Raises:
+            PartsFailedError: some nodes of a cluster answered and others did not.
+            StoreError: the server did not answer in time or answered nonsense.
+        """
+        return await self._hits.count(hits)
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.

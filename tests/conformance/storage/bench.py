@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 from authz_service.clock import Clock
 from authz_service.storage.base import CounterStore
 from authz_service.storage.memory import MemoryStore
-from authz_service.storage.redis.script import Script, charge_script
+from authz_service.storage.redis.script import Script, Scripts, counting_scripts
 from authz_service.storage.redis.servers import server_at
 from authz_service.storage.redis.store import RedisStore
 from authz_service.storage.redis.url import parse_url
@@ -33,19 +33,24 @@ end
 GENEROUS_TIMEOUT_S = 5.0  # a busy test machine is no failure of the store
 
 
-def script_on_test_clock(*keys: str) -> Script:
-    """Return the shipped script with the one line that asks the time replaced."""
-    text = charge_script().text
-    assert text.count(_CLOCK_LINE) == 1
-    return Script.from_text(text.replace(_CLOCK_LINE, _CLOCK_FROM_KEYS % "','".join(keys)))
+def scripts_on_test_clock(*keys: str) -> Scripts:
+    """Return the shipped scripts with the one line that asks the time replaced."""
+    shipped = counting_scripts()
+    each = (shipped.charge, shipped.hit, shipped.refund)
+    return Scripts(*(_on_test_clock(script, keys) for script in each))
 
 
-def redis_store(url: str, *, clock: Clock, script: Script | None = None) -> RedisStore:
+def _on_test_clock(script: Script, keys: tuple[str, ...]) -> Script:
+    assert script.text.count(_CLOCK_LINE) == 1
+    return Script.from_text(script.text.replace(_CLOCK_LINE, _CLOCK_FROM_KEYS % "','".join(keys)))
+
+
+def redis_store(url: str, *, clock: Clock, scripts: Scripts | None = None) -> RedisStore:
     """Build a store that waits long enough for a busy machine."""
     server = server_at(
         parse_url(url), clock=clock, random=lambda: 0.0, timeout_s=GENEROUS_TIMEOUT_S
     )
-    return RedisStore(server, script=script or charge_script(), clock=clock)
+    return RedisStore(server, scripts=scripts or counting_scripts(), clock=clock)
 
 
 class Bench(Protocol):
@@ -125,8 +130,8 @@ class ServerBench:
             admin.flushall()
         self._servers = servers
         self.clock: ManualClock = ServerClock(servers)
-        script = script_on_test_clock(*servers)
-        self._stores = [redis_store(url, clock=self.clock, script=script) for _ in range(4)]
+        scripts = scripts_on_test_clock(*servers)
+        self._stores = [redis_store(url, clock=self.clock, scripts=scripts) for _ in range(4)]
 
     @classmethod
     def over(cls, server: Server) -> Self:

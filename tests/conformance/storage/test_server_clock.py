@@ -13,7 +13,7 @@ from authz_service.storage.base import InconclusiveError
 from authz_service.storage.redis.store import RedisStore
 from authz_service.testing.clock import ManualClock
 from tests.conformance.storage.admissions import Admission, most_in_a_window
-from tests.conformance.storage.bench import redis_store, script_on_test_clock
+from tests.conformance.storage.bench import redis_store, scripts_on_test_clock
 from tests.conformance.storage.limits import DAY, HOUR, MANY, MINUTE, ask, quota, rate
 from tests.conformance.storage.server import Server
 
@@ -28,7 +28,7 @@ async def store(server: Server) -> AsyncIterator[RedisStore]:
 
 def test_the_script_under_test_is_the_shipped_one_but_for_its_clock() -> None:
     """Exactly one line differs between what is tested and what is shipped."""
-    script_on_test_clock()  # asserts it
+    scripts_on_test_clock()  # asserts it
 
 
 @pytest.mark.parametrize("each", [1, MANY], ids=["log", "buckets"])

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from authz_service.core.counter_key import subject_key
 from authz_service.errors import StoreError
 from authz_service.storage.base import CounterStore
-from authz_service.storage.redis.script import charge_script
+from authz_service.storage.redis.script import counting_scripts
 from tests.integration.storage.topology import (
     DEADLINE_MS,
     LIMIT,
@@ -155,7 +155,7 @@ async def test_a_forgotten_script_is_sent_to_the_node_that_forgot_it(
     node = cluster.nodes[node_of(cluster)]
     node.admin.script_flush()
     assert await remaining(store) <= LIMIT - 1
-    assert node.admin.script_exists(charge_script().digest) == [True]
+    assert node.admin.script_exists(counting_scripts().charge.digest) == [True]
 
 
 async def test_a_failover_by_hand_fails_no_charge(

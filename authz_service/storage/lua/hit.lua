@@ -1,0 +1,117 @@
+-- Count one request at several counters, of different subjects.
+--
+-- Why a script: whether the request is over its limits is known only once all are read, and nothing
+-- may come in between. On a cluster the counters of one call lie in one slot, and the caller sees
+-- to the rest.
+--
+-- KEYS     one counter a hit; the same one may stand there again, and counts what came before
+-- ARGV     for each key in turn, times in milliseconds, and the limit less what is held elsewhere:
+--            'rate', 'buckets' or 'fixed', cost, limit, window, 'refuses', 'quota' or 'shadow'
+--          and last, where the call only looks: 'peek'
+-- Returns  integers: 1 or 0, whether the request passes, and then six for each key:
+--            1 or 0, whether the hit is over its limit
+--            what remains, after the hit if it was counted; of 'fixed' after it in any case
+--            times from now: until the reset, and how long to wait, 0 when not over
+--            how much was counted before the hit
+--            the epoch that the hit was counted at, for `refund.lua`
+--
+-- The request passes unless a hit that refuses is over, or all of those in quota mode are. Rates
+-- and buckets count a hit only if the request passes and they have room. Fixed windows count every
+-- hit; they begin with the epoch, and are stored as the latest start they were counted under and a
+-- count (8 bytes each, little-endian), whose time never runs backwards either. A cost of 0 writes
+-- nothing. `authz_service/core/hits.py` says the same in Python.
+
+local PER_HIT = 5
+-- Where a fixed window stops counting: the largest number that is exact here.
+local MOST = 9007199254740991
+
+local function read_fixed(key, cost, limit, window)
+  local value = redis.call('GET', key)
+  local since, used = 0, 0
+  if value then
+    since, used = unpack_number('<I8I8', value)
+  end
+  local moment = math.max(now, since)
+  local start = moment - moment % window
+  if since < start then
+    since, used = start, 0
+  end
+  local stop = start + window
+  local after = math.min(used + cost, MOST)
+  return {
+    moment = moment,
+    since = since,
+    stop = stop,
+    used = used,
+    after = after,
+    remaining = math.max(0, limit - after),
+    reset = stop - now,
+    retry = after > limit and stop - now or 0,
+  }
+end
+
+local function take_fixed(key, fixed)
+  local value = pack_number('<I8I8', fixed.since, fixed.after)
+  redis.call('SET', key, value, 'PXAT', fixed.stop + KEPT)
+end
+
+local READ = {rate = read_rate, buckets = read_buckets, fixed = read_fixed}
+local TAKE = {rate = take_rate, buckets = take_buckets, fixed = take_fixed}
+
+local peek = ARGV[#ARGV] == 'peek'
+local hits, pending = {}, {}
+local refused, quotas, quotas_over = false, 0, 0
+for index, key in ipairs(KEYS) do
+  local at = (index - 1) * PER_HIT
+  local kind, says = ARGV[at + 1], ARGV[at + 5]
+  local cost, limit, window = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local before = pending[key]
+  local counter = READ[kind](key, cost + (before or 0), limit, window)
+  local over = counter.retry > 0
+  local counts = cost > 0 and (kind == 'fixed' or not over)
+  pending[key] = (before or 0) + (counts and cost or 0)
+  if says == 'refuses' then
+    refused = refused or over
+  elseif says == 'quota' then
+    quotas = quotas + 1
+    quotas_over = quotas_over + (over and 1 or 0)
+  end
+  hits[index] = {
+    key = key,
+    kind = kind,
+    cost = cost,
+    limit = limit,
+    window = window,
+    counter = counter,
+    over = over,
+    counts = counts,
+    again = before ~= nil,
+  }
+end
+local passes = not refused and (quotas == 0 or quotas_over < quotas)
+
+-- A counter that stands here again is read again, after what came before was written.
+local function take(hit)
+  if hit.again then
+    hit.counter = READ[hit.kind](hit.key, hit.cost, hit.limit, hit.window)
+  end
+  if not hit.counts then
+    return
+  end
+  TAKE[hit.kind](hit.key, hit.counter)
+  if hit.kind ~= 'fixed' then
+    hit.counter.remaining = hit.counter.remaining - hit.cost
+  end
+end
+
+local answer = {passes and 1 or 0}
+for _, hit in ipairs(hits) do
+  if not peek and (passes or hit.kind == 'fixed') then
+    take(hit)
+  end
+  local counter, at = hit.counter, #answer
+  answer[at + 1], answer[at + 2] = hit.over and 1 or 0, counter.remaining
+  answer[at + 3], answer[at + 4] = counter.reset, counter.retry
+  answer[at + 5], answer[at + 6] = counter.used, counter.moment
+end
+return answer
