@@ -1,21 +1,26 @@
 """Fail-over: the shared store while it answers, and what each limit wants while it does not."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from authz_service.clock import Clock, stopwatch
+from authz_service.core.hits import Counted, Hit, Says
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.rules import Charge, StoreFailure
 from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics, StoreOutcome
-from authz_service.storage.base import CounterStore, InconclusiveError
+from authz_service.storage.base import CounterStore, InconclusiveError, PartsFailedError
 from authz_service.storage.breaker import Breaker
 from authz_service.storage.breakers import Breakers
 from authz_service.storage.denials import Denials
+from authz_service.storage.hit_stand_in import told_with_held
 from authz_service.storage.stand_in import StandIn
 
 _WARNING_INTERVAL_MS: Final = 1_000
+_LEFT_ALONE: Final = "the counter store keeps failing and is left alone for up to a second"
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +76,35 @@ class FailoverStore:
         self._metrics.metered(metered)
         return metered
 
+    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+        """Count one request at several counters; `Counted.scope` says where.
+
+        A part of the shared store that fails fails the request. Then a hit that is neither to be
+        counted here nor denied has no count. One in shadow is never denied.
+
+        Raises:
+            StoreError: the shared store did not answer and one of the hits is to be denied then,
+                or this process could not count either.
+        """
+        try:
+            return await self._hit_shared(hits)
+        except StoreError:
+            if any(map(_denies, hits)):
+                raise
+        local = tuple(hit for hit in hits if hit.on_store_failure is StoreFailure.LOCAL)
+        if not local:
+            self._metrics.fallback_decided(Scope.UNCOUNTED)
+            return Counted(over=False, counts=(None,) * len(hits), scope=Scope.UNCOUNTED)
+        counted = await self._stand_in.hits.hit(local)
+        self._metrics.fallback_decided(Scope.LOCAL)
+        counts = iter(counted.counts)
+        return replace(
+            counted,
+            counts=tuple(
+                next(counts) if hit.on_store_failure is StoreFailure.LOCAL else None for hit in hits
+            ),
+        )
+
     def forget_denials(self) -> None:
         """Ask the shared store anew for everybody: what is enforced has changed."""
         self._denials.clear()
@@ -104,7 +138,7 @@ class FailoverStore:
         ticket = breaker.ask(asked_ms)
         if ticket is None:
             self._metrics.store_skipped()
-            raise StoreError("the counter store keeps failing and is left alone for up to a second")
+            raise StoreError(_LEFT_ALONE)
         asked = await self._stand_in.held(subject, charges)
         metered = await self._ask(subject, asked, once, breaker=breaker, ticket=ticket)
         self._stand_in.heard(subject, metered)
@@ -115,6 +149,52 @@ class FailoverStore:
         received_ms = self._clock.monotonic_ms()
         self._denials.note(subject, charges, metered, asked_ms=asked_ms, received_ms=received_ms)
         return metered
+
+    async def _hit_shared(self, hits: tuple[Hit, ...]) -> Counted:
+        parts = {hit.subject: self._shared.part_of(hit.subject) for hit in hits}
+        tickets = self._tickets(set(parts.values()))
+        asked = await self._stand_in.hits.held(hits)
+        began = stopwatch()
+        try:
+            counted = await self._shared.hit(asked)
+        except StoreError as error:
+            self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
+            errors = error.errors if isinstance(error, PartsFailedError) else {}
+            self._parts_failed(
+                {parts[subject]: errors[subject] for subject in errors}
+                or dict.fromkeys(tickets, error),
+                tickets,
+            )
+            raise
+        self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
+        self._parts_failed({}, tickets)
+        self._stand_in.hits.heard(hits, counted)
+        return told_with_held(asked, counted)
+
+    def _tickets(self, parts: Iterable[str]) -> dict[str, tuple[Breaker, int]]:
+        """Ask the breakers of all parts that a request needs."""
+        now_ms = self._clock.monotonic_ms()
+        tickets = {}
+        for part in parts:
+            breaker = self._breakers.of(part, now_ms)
+            ticket = breaker.ask(now_ms)
+            if ticket is None:
+                self._metrics.store_skipped()
+                raise StoreError(_LEFT_ALONE)
+            tickets[part] = breaker, ticket
+        return tickets
+
+    def _parts_failed(
+        self, errors: Mapping[str, StoreError], tickets: Mapping[str, tuple[Breaker, int]]
+    ) -> None:
+        """Note which parts failed; the others have answered."""
+        for part, (breaker, ticket) in tickets.items():
+            if part in errors:
+                self._failed(errors[part], breaker, ticket)
+            else:
+                breaker.succeeded(ticket, self._clock.monotonic_ms())
+        if self._is_failing:
+            self._look_whether_all_answers()
 
     async def _ask(
         self,
@@ -162,3 +242,7 @@ class FailoverStore:
         if now_ms >= self._next_warning_ms:
             self._next_warning_ms = now_ms + _WARNING_INTERVAL_MS
             _log.warning("the counter store did not take a charge", error=str(error))
+
+
+def _denies(hit: Hit) -> bool:
+    return hit.on_store_failure is StoreFailure.DENY and hit.says is not Says.SHADOW

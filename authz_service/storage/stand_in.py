@@ -6,6 +6,7 @@ from typing import Final
 from authz_service.clock import Clock
 from authz_service.core.meter import Metered, Reading, Scope
 from authz_service.core.rules import Charge
+from authz_service.storage.hit_stand_in import HitStandIn
 from authz_service.storage.last_readings import LastReadings, Taken
 from authz_service.storage.memory import MemoryStore
 
@@ -21,7 +22,8 @@ class StandIn:
     neither while the store is away nor in a window that reaches over the beginning or the end.
 
     `sharing` is how many processes share the limits. Each then admits its part of them while the
-    store is away: the limit divided by their number, but one at least.
+    store is away: the limit divided by their number, but one at least. `hits` counts requests with
+    several subjects, in the same memory.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class StandIn:
         self._sharing = sharing
         self._counters = counters or MemoryStore(clock)
         self._last = LastReadings()
+        self.hits = HitStandIn(clock, sharing=sharing, counters=self._counters)
 
     def heard(self, subject: str, metered: Metered) -> None:
         """The shared store has said this of a subject."""

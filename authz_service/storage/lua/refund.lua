@@ -31,9 +31,9 @@ local function refund_rate(key, cost, moment)
   return last - first
 end
 
--- The first bucket whose last admission is not earlier is the one that the hit went into.
-local function refund_buckets(key, cost, moment)
+local function refund_buckets(key, cost, moment, window)
   local value = redis.call('GET', key) or ''
+  local width = math.ceil(window / BUCKETS)
   local at, last, count = 1, nil, nil
   repeat
     if at > #value then
@@ -42,6 +42,9 @@ local function refund_buckets(key, cost, moment)
     last, count = unpack_number('<I8I4', value, at)
     at = at + BUCKET_BYTES
   until last >= moment
+  if math.floor(last / width) ~= math.floor(moment / width) then
+    return 0
+  end
   local gone = math.min(cost, count)
   local left = gone < count and pack_number('<I8I4', last, count - gone) or ''
   local kept = string.sub(value, 1, at - BUCKET_BYTES - 1) .. left .. string.sub(value, at)
@@ -60,7 +63,7 @@ for index, key in ipairs(KEYS) do
   local at = (index - 1) * PER_KEY
   local cost, window, moment = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   if now < moment + window then
-    given_back = given_back + REFUND[ARGV[at + 1]](key, cost, moment)
+    given_back = given_back + REFUND[ARGV[at + 1]](key, cost, moment, window)
   end
 end
 return given_back
