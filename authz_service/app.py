@@ -16,6 +16,7 @@ from authz_service.identity.jwks_source import JwksSources
 from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
+from authz_service.limiter import GlobalLimiter
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -28,7 +29,10 @@ from authz_service.storage.from_url import (
 from authz_service.storage.stand_in import StandIn
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
+from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
+from authz_service.transports.rate_limit import RateLimitServicer
+from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +43,10 @@ class Application:
     """
 
     engine: Engine
+    limiter: GlobalLimiter
     store: FailoverStore
     metrics: Metrics
-    checks: ExtAuthzServicer
+    in_flight: InFlight
     health: Health
     server: grpc.aio.Server
     store_keys: StoreKeys | None
@@ -52,6 +57,7 @@ class Application:
         if self.store_keys is not None:
             self.store_keys.configure(configuration.credentials.keys)
         self.engine.use(configuration.policy, _credentials(configuration, self.store_keys))
+        self.limiter.use(configuration.policy)
         self.store.forget_denials()
         tell_loaded(self.metrics, configuration)
 
@@ -79,15 +85,23 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         clock=clock,
         new_id=_decision_ids(),
     )
+    limiter = GlobalLimiter(configuration.policy, store)
     tell_loaded(metrics, configuration)
-    checks = ExtAuthzServicer(engine, decided=metrics.decided)
-    health = Health()
-    server = build_server(settings.grpc_server, authorization=checks, health=health)
+    in_flight = InFlight()
+    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
+    health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
+    server = build_server(
+        settings.grpc_server,
+        authorization=checks,
+        rate_limit=RateLimitServicer(limiter, in_flight=in_flight),
+        health=health,
+    )
     return Application(
         engine=engine,
+        limiter=limiter,
         store=store,
         metrics=metrics,
-        checks=checks,
+        in_flight=in_flight,
         health=health,
         server=server,
         store_keys=store_keys,

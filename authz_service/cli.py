@@ -16,14 +16,14 @@ import uvloop
 from pydantic import SecretStr
 
 from authz_service import __version__
-from authz_service.addresses import grpc_address
-from authz_service.commands import check_policy, explain, keys, usage
+from authz_service.commands import ask_rate_limit, check_policy, explain, keys, usage
 from authz_service.commands.command_line import (
     DONE,
     FAILED,
     WRONG,
     Commands,
     checked_settings,
+    place,
 )
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_healthcheck(commands)
     explain.add(commands)
     usage.add(commands)
+    ask_rate_limit.add(commands)
     keys.add(commands)
     return parser
 
@@ -144,15 +145,8 @@ def _add_healthcheck(commands: Commands) -> None:
         help="ask a running worker for its health",
         description="Exit code 0 if it serves, 1 if not.",
     )
-    command.add_argument("address", type=_place, help="unix:PATH or HOST:PORT")
+    command.add_argument("address", type=place, help="unix:PATH or HOST:PORT")
     command.set_defaults(run=_healthcheck)
-
-
-def _place(text: str) -> str:
-    try:
-        return grpc_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:

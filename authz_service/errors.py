@@ -17,6 +17,10 @@ class StoreError(AuthzServiceError):
     """The counter store did not answer, or answered nonsense: the dependency's fault; retryable."""
 
 
+class UnanswerableError(AuthzServiceError):
+    """A question of `ShouldRateLimit` that has no answer. The message goes to whoever asked."""
+
+
 class ListenError(AuthzServiceError):
     """An address cannot be listened on. The message names it."""
 

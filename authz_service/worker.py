@@ -82,6 +82,6 @@ async def _drain(application: Application, drain_s: float) -> None:
     """
     application.health.drain()
     await asyncio.sleep(drain_s)
-    await application.checks.until_idle(_GRACE_SECONDS)
+    await application.in_flight.until_idle(_GRACE_SECONDS)
     await application.server.stop(_GRACE_SECONDS)
     await application.store.close()

@@ -73,6 +73,18 @@ def core() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def ratelimit() -> ModuleType:
+    """`envoy.service.ratelimit.v3`, from the same source."""
+    return _envoy_messages("envoy.service.ratelimit.v3")
+
+
+@pytest.fixture(scope="session")
+def ratelimit_common() -> ModuleType:
+    """`envoy.extensions.common.ratelimit.v3`, from the same source."""
+    return _envoy_messages("envoy.extensions.common.ratelimit.v3")
+
+
+@pytest.fixture(scope="session")
 def _cluster_servers() -> "Iterator[ClusterServers]":
     from tests.servers.cluster import ClusterServers  # noqa: PLC0415 - most runs need none
 

@@ -1,11 +1,12 @@
 """What every family of commands needs: the menu's type, exit codes, settings, who is calling."""
 
-import argparse  # noqa: TC003 - the alias is text
+import argparse
 import os
 import pwd
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from authz_service.addresses import grpc_address
 from authz_service.errors import ConfigurationError
 from authz_service.settings import Settings, load_settings
 from authz_service.storage.from_url import key_store_url_problems, store_url_problems
@@ -46,6 +47,14 @@ def checked_settings(environment: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def place(text: str) -> str:
+    """The address of a gRPC server, as an argument: `unix:PATH` or `HOST:PORT`."""
+    try:
+        return grpc_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def actor() -> str:

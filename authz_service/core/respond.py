@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from authz_service.core.challenge import challenge, scope_challenge
-from authz_service.core.failures import FAILURES, failure
+from authz_service.core.failures import FAILURES, Failure, failure
 from authz_service.core.identity import Identity, Method
 from authz_service.core.limit_headers import (
     Headers,
@@ -210,19 +210,24 @@ def _refuse(
     details: Mapping[str, object] | None = None,
 ) -> Refuse:
     told = failure(reason, accepts_tokens=words.accepts_tokens)
-    error: dict[str, object] = {
-        "code": told.code,
-        "message": told.message,
-        "request_id": words.request_id,
-    }
-    if details is not None:
-        error["details"] = details
     return Refuse(
         status=told.status,
         headers=(("content-type", "application/json"), *headers),
-        body=json.dumps({"error": error}, separators=(",", ":")),
+        body=error_body(told, request_id=words.request_id, details=details),
         metadata=metadata,
     )
+
+
+def error_body(told: Failure, *, request_id: str, details: Mapping[str, object] | None) -> str:
+    """The one form of all errors, as JSON. `details` only where there is something to say."""
+    error: dict[str, object] = {
+        "code": told.code,
+        "message": told.message,
+        "request_id": request_id,
+    }
+    if details is not None:
+        error["details"] = details
+    return json.dumps({"error": error}, separators=(",", ":"))
 
 
 def _metadata(

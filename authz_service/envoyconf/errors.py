@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from authz_service.core.rules import Policy, Tier
 from authz_service.envoyconf.ext_authz import FILTER as EXT_AUTHZ
 from authz_service.envoyconf.model import Json, Object, extension
+from authz_service.envoyconf.rate_limit import LIMITED
 from authz_service.envoyconf.request_id import reply_header
 
 _TOO_LARGE = 413
@@ -46,7 +47,7 @@ def _pass_denials() -> Object:
     denied = extension(
         "denied",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        expression="response.code_details == 'ext_authz_denied'",
+        expression=f"response.code_details in ['ext_authz_denied', '{LIMITED}']",
     )
     return {
         "filter": {"extension_filter": denied},

@@ -18,6 +18,7 @@ from authz_service.envoyconf.model import (
     extension,
     typed,
 )
+from authz_service.envoyconf.rate_limit import rate_limit
 from authz_service.envoyconf.response_headers import response_headers
 from authz_service.envoyconf.stats import stats_loggers
 from authz_service.envoyconf.watched import watched
@@ -151,6 +152,7 @@ def _filters(policy: Policy) -> list[Json]:
         cors_filter(),
         ext_authz(),
         body_limit(policy),
+        *rate_limit(policy),
         extension(
             "envoy.filters.http.router",
             "envoy.extensions.filters.http.router.v3.Router",

@@ -18,6 +18,7 @@ from authz_service.envoyconf.model import (
     typed,
 )
 from authz_service.envoyconf.paths import allowed_methods, endpoint
+from authz_service.envoyconf.rate_limit import descriptors
 from authz_service.envoyconf.stats import NO_ENDPOINT, endpoint_label
 
 _RETRIES = 2
@@ -62,6 +63,7 @@ def _served(policy: Policy, route: Route, path: str) -> Object:
                 "retry_on": "connect-failure,refused-stream",
                 "num_retries": _RETRIES,
             },
+            **descriptors(route),
         },
         "metadata": endpoint_label(path),
         "typed_per_filter_config": _filters(route),

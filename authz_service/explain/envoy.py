@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from authz_service.core.facts import Facts
 from authz_service.core.match import RouteMatcher, template_pattern
+from authz_service.core.request_id import is_sane
 from authz_service.core.respond import CREDENTIAL_HEADERS, Answer, Pass, Refuse
 from authz_service.core.rules import Authentication, Policy, Route
 from authz_service.envoyconf.errors import ERRORS
@@ -26,7 +27,6 @@ _REFUSED_ESCAPES = re.compile(r"%(?:2f|5c|00)", re.IGNORECASE)
 _PLAIN_ESCAPES = re.compile(
     r"%(?:2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
 )
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _facts(request: ClientRequest, path: str) -> Facts:
         path=path,
         query=request.query,
         route_hint="",
-        request_id=request_id if _SANE_ID.fullmatch(request_id) else MADE_UP_ID,
+        request_id=request_id if is_sane(request_id) else MADE_UP_ID,
         stream_id="",
         client_address=request.client_address,
         api_keys=_bytes(request.values("x-api-key")),

@@ -4,7 +4,7 @@ from typing import Final
 
 from authz_service.storage.breaker import Breaker
 
-_FORGOTTEN_MS: Final = 10_000
+_FORGOTTEN_MS: Final = 3_000
 """A part that nobody asked for so long is gone: its node has left the cluster, or all is quiet."""
 
 

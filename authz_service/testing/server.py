@@ -11,9 +11,13 @@ from authz_service.engine import Engine
 from authz_service.settings import GrpcServer
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
+from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server, listen
+from authz_service.transports.rate_limit import RateLimiter, RateLimitServicer
+from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
 
 _CHECK = "/envoy.service.auth.v3.Authorization/Check"
+_SHOULD_RATE_LIMIT = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
 _HEALTH = "/grpc.health.v1.Health/Check"
 _WATCH = "/grpc.health.v1.Health/Watch"
 _DEADLINE_S = 5.0
@@ -28,6 +32,7 @@ class Worker:
 
     address: str
     health: Health
+    in_flight: InFlight
     server: grpc.aio.Server
     channel: grpc.aio.Channel
 
@@ -35,6 +40,11 @@ class Worker:
         """Answer one serialized `CheckRequest`."""
         call: _UnaryCall = self.channel.unary_unary(_CHECK)
         return await call(request, timeout=_DEADLINE_S)
+
+    async def should_rate_limit(self, request: bytes, *metadata: tuple[str, str]) -> bytes:
+        """Answer one serialized `RateLimitRequest`."""
+        call: _UnaryCall = self.channel.unary_unary(_SHOULD_RATE_LIMIT)
+        return await call(request, timeout=_DEADLINE_S, metadata=metadata)
 
     async def health_check(self, request: bytes) -> bytes:
         """Answer one serialized `HealthCheckRequest`."""
@@ -49,15 +59,31 @@ class Worker:
 
 
 @asynccontextmanager
-async def serving(engine: Engine, *, kind: GrpcServer, address: str) -> AsyncIterator[Worker]:
-    """Serve `engine` at `address` with one of the two gRPC servers."""
-    health = Health()
-    server = build_server(kind, authorization=ExtAuthzServicer(engine), health=health)
+async def serving(
+    engine: Engine, *, kind: GrpcServer, address: str, limiter: RateLimiter | None = None
+) -> AsyncIterator[Worker]:
+    """Serve `engine`, and `limiter` if there is one, at `address` with one of the two servers."""
+    names = (
+        [AUTHORIZATION_SERVICE] if limiter is None else [AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH]
+    )
+    health, in_flight = Health(names), InFlight()
+    server = build_server(
+        kind,
+        authorization=ExtAuthzServicer(engine, in_flight=in_flight),
+        health=health,
+        rate_limit=None if limiter is None else RateLimitServicer(limiter, in_flight=in_flight),
+    )
     listen(server, address)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(address) as channel:
-            yield Worker(address=address, health=health, server=server, channel=channel)
+            yield Worker(
+                address=address,
+                health=health,
+                in_flight=in_flight,
+                server=server,
+                channel=channel,
+            )
     finally:
         health.drain()
         await server.stop(None)

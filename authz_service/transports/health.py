@@ -5,7 +5,7 @@ rotation would turn a degraded service into no service.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 
@@ -20,13 +20,14 @@ Status = HealthCheckResponse.ServingStatus
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
 # The empty name asks about the whole server (gRPC health checking protocol).
-_KNOWN_SERVICES = frozenset({"", AUTHORIZATION_SERVICE})
+_SERVER = ""
 
 
 class Health(HealthServicer):
-    """Tells load balancers whether to send checks here."""
+    """Tells load balancers whether to send calls here. `services` are the names it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Iterable[str] = (AUTHORIZATION_SERVICE,)) -> None:
+        self._known = frozenset({_SERVER, *services})
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
@@ -54,6 +55,6 @@ class Health(HealthServicer):
             yield HealthCheckResponse(status=Status.NOT_SERVING)
 
     def _status(self, service: str) -> Status:
-        if service not in _KNOWN_SERVICES:
+        if service not in self._known:
             return Status.SERVICE_UNKNOWN
         return Status.NOT_SERVING if self._draining.is_set() else Status.SERVING

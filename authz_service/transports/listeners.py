@@ -11,6 +11,7 @@ from authz_service.settings import GrpcServer
 from authz_service.wire.services import (
     AuthorizationServicer,
     HealthServicer,
+    RateLimitServiceServicer,
     register,
 )
 
@@ -23,9 +24,13 @@ _OPTIONS = (
 
 
 def build_server(
-    kind: GrpcServer, *, authorization: AuthorizationServicer, health: HealthServicer
+    kind: GrpcServer,
+    *,
+    authorization: AuthorizationServicer,
+    health: HealthServicer,
+    rate_limit: RateLimitServiceServicer | None = None,
 ) -> grpc.aio.Server:
-    """A gRPC server with both services, not yet listening.
+    """A gRPC server with these services, not yet listening.
 
     `native` parses HTTP/2 outside the GIL; `grpcio` is the reference implementation. Both take
     the same servicers.
@@ -35,7 +40,7 @@ def build_server(
         server = pygrpc_native.aio.server(options=_OPTIONS)
     else:
         server = grpc.aio.server(options=_OPTIONS)
-    register(server, authorization=authorization, health=health)
+    register(server, authorization=authorization, health=health, rate_limit=rate_limit)
     return server
 
 

@@ -17,8 +17,8 @@ from tests.servers.sentinels import SentinelServers
 LOCAL, ALLOW, DENY = StoreFailure.LOCAL, StoreFailure.ALLOW, StoreFailure.DENY
 # After the replica has taken its place: a probe a second, and time to learn of it.
 SHARED_AGAIN_WITHIN_S = 4.0
-# A node of a cluster that nobody asks for any more is forgotten after ten seconds.
-TOLD_WITHIN_S = 14.0
+# A node of a cluster that nobody asks for any more is forgotten after three seconds.
+TOLD_WITHIN_S = 7.0
 
 pytestmark = [
     pytest.mark.slow,

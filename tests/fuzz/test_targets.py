@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz import check_request, credential, key_file, policy
+from tests.fuzz import check_request, credential, key_file, policy, rate_limit_request
 from tests.fuzz.guided import Target
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ TARGETS: dict[str, tuple[Target, Sequence[bytes]]] = {
     "credential": (credential.target, credential.SEEDS),
     "key_file": (key_file.target, key_file.SEEDS),
     "policy": (policy.target, policy.SEEDS),
+    "rate_limit_request": (rate_limit_request.target, rate_limit_request.SEEDS),
 }
 
 

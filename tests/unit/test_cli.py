@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 import image_service
 from authz_service import __version__
@@ -40,7 +41,7 @@ routes, of which the first that matches decides
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
     *("serve", "local", "check-policy", "policy-schema", "render", "healthcheck"),
-    *("explain", "usage", "keys"),
+    *("explain", "usage", "ask-rate-limit", "keys"),
 ]
 SECRETS = {"api_keys", "jwt_secret", "store_url", "keys_url", "admin_token"}
 
@@ -112,14 +113,18 @@ def test_a_right_policy_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["check-policy"], ["check-policy", "--json"]])
 def test_a_limit_that_is_not_enforced_is_told(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A right policy may still promise more than this release keeps, and that is said."""
-    assert main([*arguments, GLOBAL_LIMITS]) == 0
+    """A right policy may still do less than its author expects, and that is said."""
+    policy = yaml.safe_load(Path(GLOBAL_LIMITS).read_text())
+    del policy["include"], policy["routes"][1]["shadow"]
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump(policy))
+    assert main([*arguments, str(file)]) == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)["warnings"] if "--json" in arguments else [captured.err]
     assert [text.removeprefix("warning: ").strip() for text in told] == [
-        "route order: global_limits are read but not enforced in this release"
+        "route order: its global_limits are not looked at while it is in shadow"
     ]
 
 

@@ -23,6 +23,7 @@ _READY_TIMEOUT_S: Final = 1.0
 _MAX_REDIRECTIONS: Final = 2
 # Said of one slot, or until nodes agree again: a new connection to the same node brings nothing.
 _OF_THE_CLUSTER: Final = frozenset({"CLUSTERDOWN", "TRYAGAIN"})
+_DOUBTS: Final = UNFIT_SERVER | _OF_THE_CLUSTER
 
 
 class Cluster:
@@ -127,7 +128,7 @@ class Cluster:
         except StoreError:
             self._map.doubted()
             raise
-        if isinstance(reply, hiredis.ReplyError) and error_code(reply) in _OF_THE_CLUSTER:
+        if isinstance(reply, hiredis.ReplyError) and error_code(reply) in _DOUBTS:
             self._map.doubted()
         return reply
 

@@ -22,9 +22,9 @@ _DOUBT_MS: Final = 1_200  # longer than the interval at which a breaker lets a c
 class ClusterMap:
     """Which node serves which slot, as one of the nodes said when it was last asked.
 
-    Nodes are asked one after another in random order, by one task at a time, with growing pauses:
-    a cluster in trouble is not stormed. Each is asked over a socket of its own, so that a node
-    that hangs holds up nothing else.
+    Nodes are asked one after another, first one that a slot has moved to and the others in random
+    order, by one task at a time, with growing pauses: a cluster in trouble is not stormed. Each is
+    asked over a socket of its own, so that a node that hangs holds up nothing else.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class ClusterMap:
         self._learnt = learnt
         self._backoff = Backoff(random=random)
         self._owners: list[HostAndPort | None] = []
+        self._best_informed: HostAndPort | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._doubted_until_ms = 0
@@ -56,9 +57,13 @@ class ClusterMap:
         return self._owners[slot] if self._owners else None
 
     def moved(self, slot: int, place: HostAndPort) -> None:
-        """Note what a node said of one slot, and ask about the others soon."""
+        """Note what a node said of one slot, and ask about the others soon: first the node named.
+
+        Others may not have heard yet that the slot has moved.
+        """
         if self._owners:
             self._owners[slot] = place
+        self._best_informed = place
         self._ask_soon()
 
     def doubted(self) -> None:
@@ -125,7 +130,7 @@ class ClusterMap:
     async def _ask_all(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
-                for endpoint in self._in_random_order():
+                for endpoint in self._in_order():
                     owners = await self._ask(endpoint)
                     if owners is not None:
                         self._owners = list(owners)
@@ -133,11 +138,16 @@ class ClusterMap:
                         return
         raise StoreError(f"no node of {self._cluster} says where the counters are")
 
-    def _in_random_order(self) -> Iterable[Endpoint]:
+    def _in_order(self) -> Iterable[Endpoint]:
         login = self._cluster.seeds[0]
         known = {place for place in self._owners if place is not None}
-        places = known | {seed.place for seed in self._cluster.seeds}
-        return map(login.at, sorted(places, key=lambda _: self._random()))
+        places = sorted(
+            known | {seed.place for seed in self._cluster.seeds}, key=lambda _: self._random()
+        )
+        if self._best_informed is not None:
+            places = [self._best_informed, *places]
+            self._best_informed = None
+        return map(login.at, places)
 
     async def _ask(self, endpoint: Endpoint) -> Owners | None:
         try:

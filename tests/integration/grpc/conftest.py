@@ -47,6 +47,7 @@ class Stack:
     """A worker, and the things it decides with."""
 
     worker: Worker
+    engine: Engine
     clock: ManualClock
     store: FaultyStore
     auth: ModuleType
@@ -130,4 +131,4 @@ async def stack(  # noqa: PLR0917 - fixtures are passed by name
         new_id=lambda: "decision-1",
     )
     async with serving(engine, kind=kind, address=f"unix:{tmp_path / 'authz.sock'}") as worker:
-        yield Stack(worker=worker, clock=clock, store=store, auth=auth, core=core)
+        yield Stack(worker=worker, engine=engine, clock=clock, store=store, auth=auth, core=core)

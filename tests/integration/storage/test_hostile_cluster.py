@@ -30,7 +30,8 @@ class Node:
         self.port = 0
         self.slots: Callable[[], bytes] = self.all_slots
         self.verdict: Callable[[], bytes] = lambda: ANSWER
-        self.connections = 0
+        self.delay_s = 0.0
+        self.charged_over: set[asyncio.StreamWriter] = set()
         self.charges = 0
         self.maps = 0
 
@@ -40,7 +41,6 @@ class Node:
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        self.connections += 1
         try:
             while read := await reader.read(65_536):
                 writer.write(b"+OK\r\n" * (read.count(b"SETNAME") + read.count(b"ASKING")))
@@ -48,7 +48,9 @@ class Node:
                     self.maps += 1
                     writer.write(self.slots())
                 for _ in range(read.count(b"EVALSHA")):
+                    await asyncio.sleep(self.delay_s)
                     self.charges += 1
+                    self.charged_over.add(writer)
                     writer.write(self.verdict())
         except ConnectionError:
             pass
@@ -90,6 +92,13 @@ async def store_over(*seeds: Node) -> AsyncIterator[CounterStore]:
     places = ",".join(f"127.0.0.1:{node.port}" for node in seeds)
     async with opened(f"redis+cluster://{places}", timeout_ms=TIMEOUT_MS) as store:
         yield store
+
+
+def cluster_of(store: CounterStore) -> Cluster:
+    """What a store talks to."""
+    assert isinstance(store, RedisStore)
+    assert isinstance(store._server, Cluster)
+    return store._server
 
 
 async def refused(store: CounterStore, told: str = ".") -> None:
@@ -169,6 +178,17 @@ async def test_a_slot_that_is_on_no_map_is_a_store_error() -> None:
         assert await remaining(store) == 999
 
 
+async def test_the_node_that_a_slot_has_moved_to_is_asked_before_those_that_may_not_know() -> None:
+    """One that still tells of the old place does not undo what was learnt from a redirection."""
+    async with nodes(2) as (one, two), store_over(one) as store:
+        one.verdict = lambda: redirection("MOVED", f"127.0.0.1:{two.port}")
+        assert await remaining(store) == 999
+        await eventually(lambda: two.maps + one.maps == 2)
+        assert (one.maps, two.maps) == (1, 1)
+        assert await remaining(store) == 999
+        assert (one.charges, two.charges) == (1, 2)
+
+
 @pytest.mark.parametrize("word", ["MOVED", "ASK"])
 async def test_two_nodes_that_point_at_each_other_are_left_after_three_questions(
     word: str,
@@ -231,10 +251,41 @@ async def test_redirections_to_ever_new_places_pile_up_nothing() -> None:
         for _ in range(300):
             with pytest.raises(StoreError):
                 await remaining(store)
-        assert isinstance(store, RedisStore)
-        cluster = store._server
-        assert isinstance(cluster, Cluster)
-        await eventually(lambda: len(cluster._nodes) == 1)
+        await eventually(lambda: len(cluster_of(store)._nodes) == 1)
+
+
+@pytest.mark.parametrize("reply", ["!", "-LOADING Redis is loading the dataset in memory\r\n"])
+async def test_after_one_failure_the_nodes_are_asked_until_a_replica_can_have_taken_over(
+    reply: str,
+) -> None:
+    """No further charge is needed to find it, and a second later nobody asks any more."""
+    async with nodes(2) as (one, two), store_over(one) as store:
+        one.verdict = reply.encode
+        await refused(store)
+        asked = one.maps
+        await eventually(lambda: one.maps >= asked + 2)
+        assert store.part_of("key:a") == f"127.0.0.1:{one.port}"
+        one.slots = two.all_slots
+        await eventually(lambda: store.part_of("key:a") == f"127.0.0.1:{two.port}")
+        assert await remaining(store) == 999
+        await eventually(lambda: cluster_of(store)._map._watch is None)
+
+
+async def test_a_node_that_leaves_answers_what_it_was_asked() -> None:
+    """Its connection is closed once the calls on it are over, not under them."""
+    async with nodes(2) as (one, two), store_over(one) as store:
+        await store.connect()
+        one.delay_s = 0.05
+        one.slots = two.all_slots
+        caller = asyncio.create_task(remaining(store))
+        cluster = cluster_of(store)
+        await asyncio.sleep(0.01)
+        cluster._map.doubted()
+        await eventually(lambda: store.part_of("key:a") == f"127.0.0.1:{two.port}")
+        assert not caller.done()
+        assert await caller == 999
+        assert one.charges == 1
+        await eventually(lambda: not cluster._leaving)
 
 
 async def test_nodes_are_not_stormed_with_questions_about_slots() -> None:
@@ -247,7 +298,7 @@ async def test_nodes_are_not_stormed_with_questions_about_slots() -> None:
                 await remaining(store)
         assert node.charges > 50
         assert 1 < node.maps <= 8
-        assert node.connections == 1 + node.maps
+        assert len(node.charged_over) == 1
 
 
 @pytest.mark.parametrize("code", ["CLUSTERDOWN Hash slot not served", "TRYAGAIN Multiple keys"])
@@ -259,8 +310,7 @@ async def test_what_is_said_of_a_slot_costs_no_connection(code: str) -> None:
         await refused(store, code.partition(" ")[0])
         node.verdict = lambda: ANSWER
         assert await remaining(store) == 999
-        await asyncio.sleep(0.05)
-        assert node.connections == 1 + node.maps
+        assert len(node.charged_over) == 1
 
 
 async def test_a_closed_store_leaves_nothing_behind() -> None:

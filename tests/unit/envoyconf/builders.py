@@ -97,6 +97,19 @@ def policy_with(*routes: Route) -> Policy:
     return replace(default_policy(), routes=routes)
 
 
+def policy_with_global_limits(*, shadow: bool = False) -> Policy:
+    """The default policy, with two limits over all callers on its uploads."""
+    policy = default_policy()
+    limits = tuple(Rate(name=name, limit=600, window_ms=60_000) for name in ("total", "burst"))
+    return replace(
+        policy,
+        routes=tuple(
+            replace(it, global_limits=limits, shadow=shadow) if it.name == "upscale" else it
+            for it in policy.routes
+        ),
+    )
+
+
 def settings_in(run_dir: Path) -> EnvoySettings:
     """Settings for an Envoy that is rendered, and never started on these ports."""
     return EnvoySettings(

@@ -9,7 +9,7 @@ import yaml
 from authz_service.core.rules import Authentication, Policy
 from authz_service.envoyconf.model import ROUTES_FILE, EnvoySettings
 from authz_service.envoyconf.render import render
-from tests.unit.envoyconf.builders import default_policy, settings_in
+from tests.unit.envoyconf.builders import default_policy, policy_with_global_limits, settings_in
 
 _SETTINGS = settings_in(Path("/run/authz"))
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -92,6 +92,22 @@ def test_a_route_in_shadow_refuses_no_credential_and_no_body() -> None:
     assert "request_headers_to_remove" not in shadowed
     assert shadowed["typed_per_filter_config"]["body_limit"]["disabled"] is True
     assert "body_limit" not in enforced["typed_per_filter_config"]
+
+
+def test_a_route_names_its_limits_over_all_callers() -> None:
+    """One descriptor a limit, in the policy's order; the other routes name none."""
+    routes = {it["name"]: it.get("route", {}) for it in _routes(policy_with_global_limits())}
+    assert routes["upscale"]["rate_limits"] == [
+        {"actions": [{"generic_key": {"descriptor_key": "global_limit", "descriptor_value": name}}]}
+        for name in ("total", "burst")
+    ]
+    assert [name for name, route in routes.items() if "rate_limits" in route] == ["upscale"]
+
+
+def test_a_route_in_shadow_names_no_limits_over_all_callers() -> None:
+    """Nothing may refuse there, and a filter that is asked would."""
+    routes = _routes(policy_with_global_limits(shadow=True))
+    assert not [it for it in routes if "rate_limits" in it.get("route", {})]
 
 
 def test_without_origins_there_is_no_cors() -> None:

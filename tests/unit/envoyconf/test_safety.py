@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from authz_service.core.rules import Policy
 from authz_service.envoyconf.command import command
 from authz_service.envoyconf.model import duration
 from authz_service.envoyconf.render import render_standalone
@@ -13,35 +14,39 @@ from tests.unit.envoyconf.builders import (
     FILE_LIMITS,
     OVERHEAD,
     default_policy,
+    policy_with_global_limits,
     settings_in,
 )
 
 _SETTINGS = settings_in(Path("/run/authz"))
+_POLICY = default_policy()
+_EXT_AUTHZ = "envoy.filters.http.ext_authz"
+_RATE_LIMIT = "envoy.filters.http.ratelimit"
 
 
-def _document() -> Any:  # noqa: ANN401
-    return yaml.safe_load(render_standalone(default_policy(), _SETTINGS))
+def _document(policy: Policy) -> Any:  # noqa: ANN401
+    return yaml.safe_load(render_standalone(policy, _SETTINGS))
 
 
-def _listener(name: str) -> dict[str, Any]:
-    listeners: list[dict[str, Any]] = _document()["static_resources"]["listeners"]
+def _listener(name: str, policy: Policy) -> dict[str, Any]:
+    listeners: list[dict[str, Any]] = _document(policy)["static_resources"]["listeners"]
     return next(it for it in listeners if it["name"] == name)
 
 
-def _manager() -> dict[str, Any]:
-    (chain,) = _listener("public")["filter_chains"]
+def _manager(policy: Policy = _POLICY) -> dict[str, Any]:
+    (chain,) = _listener("public", policy)["filter_chains"]
     manager: dict[str, Any] = chain["filters"][0]["typed_config"]
     return manager
 
 
-def _filter(name: str) -> dict[str, Any]:
-    filters = {it["name"]: it["typed_config"] for it in _manager()["http_filters"]}
+def _filter(name: str, policy: Policy = _POLICY) -> dict[str, Any]:
+    filters = {it["name"]: it["typed_config"] for it in _manager(policy)["http_filters"]}
     found: dict[str, Any] = filters[name]
     return found
 
 
 def _cluster(name: str) -> dict[str, Any]:
-    clusters: list[dict[str, Any]] = _document()["static_resources"]["clusters"]
+    clusters: list[dict[str, Any]] = _document(_POLICY)["static_resources"]["clusters"]
     return next(it for it in clusters if it["name"] == name)
 
 
@@ -56,16 +61,52 @@ def test_the_filters_stand_in_order() -> None:
     ]
 
 
+def test_limits_over_all_callers_come_last() -> None:
+    """Whom the authorizer refuses, and bodies that are too large, take nothing from everybody's."""
+    names = [it["name"] for it in _manager(policy_with_global_limits())["http_filters"]]
+    assert names[2:] == [_EXT_AUTHZ, "body_limit", _RATE_LIMIT, "envoy.filters.http.router"]
+
+
+def test_without_limits_over_all_callers_nobody_is_asked_for_any() -> None:
+    """There is no such filter, and none where all of its routes are in shadow."""
+    for policy in (default_policy(), policy_with_global_limits(shadow=True)):
+        assert _RATE_LIMIT not in {it["name"] for it in _manager(policy)["http_filters"]}
+
+
+def test_a_failed_question_never_passes() -> None:
+    """Closed, with 503; what a refusal says is the workers' business, and X-RateLimit-* is not."""
+    settings = _filter(_RATE_LIMIT, policy_with_global_limits())
+    assert settings["domain"] == "authz"
+    assert settings["failure_mode_deny"] is True
+    assert settings["status_on_error"] == {"code": "ServiceUnavailable"}
+    assert settings["rate_limited_status"] == {"code": "TooManyRequests"}
+    assert settings["enable_x_ratelimit_headers"] == "OFF"
+    assert settings["disable_x_envoy_ratelimited_header"] is True
+
+
+def test_a_question_is_put_like_a_check() -> None:
+    """To the same workers, for as long, with the same retries; its ids go as metadata."""
+    policy = policy_with_global_limits()
+    settings = _filter(_RATE_LIMIT, policy)
+    service = settings["rate_limit_service"]["grpc_service"]
+    assert settings["timeout"] == service["timeout"] == "0.250s"
+    assert service.pop("initial_metadata") == [
+        {"key": "x-request-id", "value": "%REQ(X-REQUEST-ID)%"},
+        {"key": "x-authz-once", "value": "%UNIQUE_ID%"},
+    ]
+    assert service == _filter(_EXT_AUTHZ, policy)["grpc_service"]
+
+
 def test_one_try_of_a_check_may_take_all_its_time() -> None:
     """Envoy takes the longest back-off for the time limit of a try: they must be equal."""
-    service = _filter("envoy.filters.http.ext_authz")["grpc_service"]
+    service = _filter(_EXT_AUTHZ)["grpc_service"]
     assert service["timeout"] == "0.250s"
     assert service["retry_policy"]["retry_back_off"]["max_interval"] == service["timeout"]
 
 
 def test_a_check_is_sent_again_to_another_worker_when_the_first_one_dies() -> None:
     """Whatever a dying worker does to its checks is a reason; a late or wrong answer is none."""
-    policy = _filter("envoy.filters.http.ext_authz")["grpc_service"]["retry_policy"]
+    policy = _filter(_EXT_AUTHZ)["grpc_service"]["retry_policy"]
     assert policy["retry_on"] == "connect-failure,refused-stream,reset,unavailable"
     assert [it["name"] for it in policy["retry_host_predicate"]] == [
         "envoy.retry_host_predicates.previous_hosts"
@@ -76,7 +117,7 @@ def test_a_check_is_sent_again_to_another_worker_when_the_first_one_dies() -> No
 
 def test_a_failed_check_never_passes() -> None:
     """Closed, with 503, and without a second look at the routes."""
-    settings = _filter("envoy.filters.http.ext_authz")
+    settings = _filter(_EXT_AUTHZ)
     assert settings["failure_mode_allow"] is False
     assert settings["status_on_error"] == {"code": "ServiceUnavailable"}
     assert settings["clear_route_cache"] is False
@@ -86,7 +127,7 @@ def test_a_failed_check_never_passes() -> None:
 
 def test_the_body_is_not_sent_to_the_authorizer() -> None:
     """It would have to be held in memory before anyone knows whose it is."""
-    assert "with_request_body" not in _filter("envoy.filters.http.ext_authz")
+    assert "with_request_body" not in _filter(_EXT_AUTHZ)
 
 
 def test_each_tier_has_its_file_and_the_overhead() -> None:
@@ -135,7 +176,7 @@ def test_breakers_are_set_on_purpose(name: str) -> None:
 
 def test_the_scrape_listener_answers_under_overload() -> None:
     """That is when somebody looks."""
-    listener = _listener("scrape")
+    listener = _listener("scrape", _POLICY)
     assert listener["bypass_overload_manager"] is True
     assert listener["ignore_global_conn_limit"] is True
 

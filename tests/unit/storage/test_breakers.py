@@ -3,7 +3,7 @@
 from authz_service.storage.breaker import INCIDENTS_TO_OPEN
 from authz_service.storage.breakers import Breakers
 
-GONE_MS = 10_000
+GONE_MS = 3_000
 
 
 def open_part(breakers: Breakers, part: str) -> None:

@@ -1,0 +1,94 @@
+"""`ShouldRateLimit`'s question as plain values, and back: the second way is the test client's."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimitRequest, Unit
+from authz_service.core.global_limits import ONCE, REQUEST_ID
+from authz_service.core.request_id import is_sane
+from authz_service.errors import UnanswerableError
+from authz_service.wire.pb import ratelimit_pb2 as pb
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+_UNITS: Final[Mapping[int, Unit]] = {unit.number: unit for unit in Unit}
+
+
+def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
+    """The question. Keys and values are taken as they are: matching decides what they mean.
+
+    Raises:
+        UnanswerableError: it has no domain or no descriptor, in the words of envoyproxy/ratelimit.
+        ValueError: it asks for what nobody can count. The text says what and where.
+    """
+    if not message.domain:
+        raise UnanswerableError("rate limit domain must not be empty")
+    if not message.descriptors:
+        raise UnanswerableError("rate limit descriptor list must not be empty")
+    return RateLimitRequest(
+        domain=message.domain,
+        descriptors=tuple(
+            _descriptor(descriptor, place) for place, descriptor in enumerate(message.descriptors)
+        ),
+        hits_addend=message.hits_addend,
+    )
+
+
+def encode_rate_limit_request(request: RateLimitRequest) -> pb.RateLimitRequest:
+    """The message of a question."""
+    message = pb.RateLimitRequest(domain=request.domain, hits_addend=request.hits_addend)
+    for descriptor in request.descriptors:
+        added = message.descriptors.add()
+        for entry in descriptor.entries:
+            added.entries.add(key=entry.key, value=entry.value)
+        if descriptor.override is not None:
+            added.limit.MergeFrom(_limit(descriptor.override))
+        if descriptor.hits_addend is not None:
+            added.hits_addend.value = descriptor.hits_addend
+    return message
+
+
+def request_id_of(metadata: Metadata) -> str:
+    """The id of the request that a question is about, of a call's metadata; empty without one.
+
+    An id that could not come from our Envoy is none: whoever sent it expects no answer of ours.
+    """
+    return _id(metadata, REQUEST_ID)
+
+
+def once_of(metadata: Metadata) -> str | None:
+    """What tells a question that is sent again from another one, if Envoy told it."""
+    return _id(metadata, ONCE) or None
+
+
+def _id(metadata: Metadata, wanted: str) -> str:
+    for name, value in metadata:
+        if name == wanted and isinstance(value, str) and is_sane(value):
+            return value
+    return ""
+
+
+def _limit(override: Override) -> pb.RateLimitDescriptor.RateLimitOverride:
+    return pb.RateLimitDescriptor.RateLimitOverride(
+        requests_per_unit=override.requests_per_unit, unit=override.unit.name
+    )
+
+
+def _descriptor(message: pb.RateLimitDescriptor, place: int) -> Descriptor:
+    if message.is_negative_hits:
+        raise ValueError(f"descriptors[{place}].is_negative_hits: hits cannot be given back")
+    return Descriptor(
+        entries=tuple(Entry(entry.key, entry.value) for entry in message.entries),
+        override=_override(message, place),
+        hits_addend=message.hits_addend.value if message.HasField("hits_addend") else None,
+    )
+
+
+def _override(message: pb.RateLimitDescriptor, place: int) -> Override | None:
+    if not message.HasField("limit"):
+        return None
+    limit = message.limit
+    unit = _UNITS.get(limit.unit)
+    if unit is None:
+        raise ValueError(f"descriptors[{place}].limit.unit: {limit.unit} is no unit of time")
+    return Override(requests_per_unit=limit.requests_per_unit, unit=unit)
