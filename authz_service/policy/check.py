@@ -9,6 +9,7 @@ from authz_service.core.rules import RESERVED_ROUTE_NAMES, Tier
 from authz_service.policy import limits
 from authz_service.policy.check_providers import check_providers
 from authz_service.policy.merge import Merged
+from authz_service.policy.notation import is_name_of_a_window
 from authz_service.policy.problem import Path, Rule
 from authz_service.policy.schema import DefaultsPart, RoutePart, TierPart
 from authz_service.policy.shape import well_formed
@@ -145,6 +146,10 @@ def _check_limit_names(merged: Merged, routes: Routes, tiers: Iterable[Tier]) ->
             elif part.name in of_tiers:
                 merged.report(
                     Rule.LIMIT_NAME_CLASH, where, f"{shown} is the name of a tier's limit"
+                )
+            elif is_name_of_a_window(part.name):
+                merged.report(
+                    Rule.LIMIT_NAME_CLASH, where, f"{shown} may be the name of a key's own limit"
                 )
             elif meanings.setdefault(part.name, part.rate)[1:] != part.rate[1:]:
                 merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")

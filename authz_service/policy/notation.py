@@ -32,6 +32,9 @@ _SCOPE = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _METRIC_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _RATE_EACH = re.compile(r"([0-9]{1,10})/(second|minute|hour|day)")
 _RATE_PER = re.compile(r"([0-9]{1,10}) per ([0-9]{1,6})(s|m|h|d)")
+_NAME_OF_A_WINDOW = re.compile(
+    r"per-(second|minute|hour|24h|day|week|month|[0-9]{1,6}[smhd])"  # of a rate or a quota
+)
 _QUOTA = re.compile(r"([0-9]{1,12})/(day|week|month)")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|KiB|MB|MiB)")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
@@ -86,6 +89,11 @@ def rate(text: str) -> tuple[str, int, int]:
     if per := _RATE_PER.fullmatch(text):
         return _rate(f"per-{per[2]}{per[3]}", int(per[1]), int(per[2]) * _SHORT_MS[per[3]])
     raise ValueError("is no rate; write 10/minute or 5 per 10s")
+
+
+def is_name_of_a_window(text: str) -> bool:
+    """Whether a rate or a quota could have this name, which `rate` and `quota` give by window."""
+    return _NAME_OF_A_WINDOW.fullmatch(text) is not None
 
 
 def exact_rate(text: str) -> tuple[str, int, int]:

@@ -73,7 +73,8 @@ class FailoverStore:
             self._metrics.denial_recalled()
         else:
             metered = await self._count(subject, charges, once)
-        self._metrics.metered(metered)
+        if metered.scope is Scope.SHARED:  # a part of a limit is nearer to its end than the limit
+            self._metrics.metered(metered)
         return metered
 
     async def hit(self, hits: tuple[Hit, ...]) -> Counted:
@@ -206,12 +207,15 @@ class FailoverStore:
         ticket: int,
     ) -> Metered:
         began = stopwatch()
+        self._stand_in.under_way.began(subject, charges)
         try:
             metered = await self._shared.charge(subject, charges, once=once)
         except StoreError as error:
             self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
             self._failed(error, breaker, ticket)
             raise
+        finally:
+            self._stand_in.under_way.ended(subject, charges)
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
         breaker.succeeded(ticket, self._clock.monotonic_ms())
         if self._is_failing:

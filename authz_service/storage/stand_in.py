@@ -5,10 +5,11 @@ from typing import Final
 
 from authz_service.clock import Clock
 from authz_service.core.meter import Metered, Reading, Scope
-from authz_service.core.rules import Charge
+from authz_service.core.rules import Charge, Limit, Rate
 from authz_service.storage.hit_stand_in import HitStandIn
 from authz_service.storage.last_readings import LastReadings, Taken
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.under_way import UnderWay
 
 ALONE: Final = 1
 """The part of a process that shares its limits with no other, or does not know with how many."""
@@ -17,9 +18,10 @@ ALONE: Final = 1
 class StandIn:
     """This process's own counters, and what it knows of the shared ones.
 
-    Away, the shared store is taken to hold what it last said it held; back, it is told to leave
-    free what was counted here in the meantime. So what this process admits never exceeds a limit,
-    neither while the store is away nor in a window that reaches over the beginning or the end.
+    Away, the shared store is taken to hold what it last said it held, and what it is being asked to
+    take (`under_way`); back, it is told to leave free what was counted here in the meantime. So
+    what this process admits never exceeds a limit, neither while the store is away nor in a window
+    that reaches over the beginning or the end.
 
     `sharing` is how many processes share the limits. Each then admits its part of them while the
     store is away: the limit divided by their number, but one at least. `hits` counts requests with
@@ -34,6 +36,7 @@ class StandIn:
         self._counters = counters or MemoryStore(clock)
         self._last = LastReadings()
         self.hits = HitStandIn(clock, sharing=sharing, counters=self._counters)
+        self.under_way = UnderWay()
 
     def heard(self, subject: str, metered: Metered) -> None:
         """The shared store has said this of a subject."""
@@ -48,7 +51,7 @@ class StandIn:
             StoreError: no room for another counter.
         """
         now_ms = self._clock.monotonic_ms()
-        taken = [self._last.taken(subject, charge.limit, now_ms) for charge in charges]
+        taken = [self._taken(subject, charge.limit, now_ms) for charge in charges]
         parts = tuple(map(self._part, charges, taken))
         metered = await self._counters.charge(subject, parts, once=once)
         readings = [
@@ -77,6 +80,15 @@ class StandIn:
         """Forget everything that was counted here."""
         await self._counters.close()
 
+    def _taken(self, subject: str, limit: Limit, now_ms: int) -> Taken:
+        """What the shared store holds of a limit, what it may be taking at this moment included."""
+        last = self._last.taken(subject, limit, now_ms)
+        places = self.under_way.places(subject, limit)
+        if not places:
+            return last
+        left_ms = limit.window_ms if isinstance(limit, Rate) else last.left_ms
+        return Taken(min(last.places + places, limit.limit), left_ms)
+
     async def _found(self, subject: str, charges: tuple[Charge, ...]) -> tuple[Reading, ...]:
         parts = tuple(self._part(charge, Taken(0, 0)) for charge in charges)
         return (await self._counters.peek(subject, parts)).readings
@@ -92,7 +104,8 @@ class StandIn:
     async def _told(self, subject: str, reading: Reading, charge: Charge, taken: Taken) -> Reading:
         """A reading of this process's part as one of the limit."""
         wait_ms, part = reading.retry_after_ms, reading.charge
-        if wait_ms and part.held:
+        # All that a quota counts comes free at once, wherever it is counted.
+        if wait_ms and part.held and isinstance(part.limit, Rate):
             [alone] = (await self._counters.peek(subject, (replace(part, held=0),))).readings
             later_ms = max(taken.left_ms, alone.retry_after_ms)
             fits = part.held + part.cost <= part.limit.limit

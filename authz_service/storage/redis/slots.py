@@ -82,4 +82,4 @@ def _read_node(node: object, asked: HostAndPort) -> HostAndPort | None:
     if not isinstance(node, list) or len(node) < _LEAST_OF_A_NODE:
         return None
     host, port = node[:_LEAST_OF_A_NODE]
-    return read_place(asked.host if host in (None, b"", b"?") else host, port)
+    return read_place(asked.host if host in (None, b"") else host, port)

@@ -280,6 +280,34 @@ async def test_such_errors_are_logged_once_a_second() -> None:
     ] * 3
 
 
+async def test_what_is_on_its_way_to_the_store_is_not_given_out_here() -> None:
+    """A probe is under way for one of the last places while others are counted here."""
+    stack = Stack()
+    await stack.fail()
+    assert (await stack.charge()).admitted
+    stack.shared.fault = Fault.SLOW
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    probe = asyncio.ensure_future(stack.charge())
+    await asyncio.sleep(0)
+    assert not (await stack.charge()).admitted
+    stack.shared.fault = None
+    assert (await probe).admitted
+    assert not (await stack.charge()).admitted
+
+
+async def test_what_was_given_up_is_not_under_way() -> None:
+    """A caller who has gone away during the probe takes no place here."""
+    stack = Stack()
+    await stack.fail()
+    stack.shared.fault = Fault.SLOW
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    probe = asyncio.ensure_future(stack.charge())
+    await asyncio.sleep(0)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert [(await stack.charge()).admitted for _ in range(3)] == [True, True, False]
+
+
 async def test_a_cancelled_probe_does_not_end_the_probing() -> None:
     """A client that hangs up during the probe leaves the next second's probe to somebody else."""
     stack = Stack()
