@@ -46,6 +46,8 @@ def holds(text: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 @example('a: "\\UFFFFFFFF"')
+@example('a: "\\U00110000"')
+@example('domain: "\\ud800"\ndescriptors: [{key: a, rate_limit: {unit: day}}]')
 @example("domain: !!int x")
 @example("domain: &a [*a]")
 @example("&a {*a: *a}")

@@ -18,6 +18,7 @@ from authz_service.core.wildcard import wildcard
         ("a*b*c", "a-b-b-c", True),
         ("a*b*c", "a-c-b", False),
         ("a*bc*c", "abc", False),
+        ("*b*a*", "bab", True),
         ("aa*aa", "aaa", False),
         ("aa*aa", "aaaa", True),
         ("a**b", "ab", True),

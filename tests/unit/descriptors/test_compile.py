@@ -135,3 +135,5 @@ def test_rules_cannot_be_changed() -> None:
         rules.domains["b"] = rules.domains["shop"]  # type: ignore[index]
     with pytest.raises(TypeError):
         del node(rules, "shop").children["user"]  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        del node(rules, "shop", "remote_address_10.0.0.*").children["path"]  # type: ignore[attr-defined]

@@ -32,6 +32,7 @@ from authz_service.descriptors.values import (
         ("9223372036854775807", Kind.INT, "9223372036854775807"),
         ("9223372036854775808", Kind.FLOAT, "9223372036854775808"),
         ("0x" + "F" * 5_000, Kind.FLOAT, "0x" + "F" * 5_000),
+        ("9" * 5_000, Kind.FLOAT, "inf"),
         ("1:30", Kind.STRING, "1:30"),
         ("2027-01-31", Kind.STRING, "2027-01-31"),
         ('"1"', Kind.STRING, "1"),
@@ -81,6 +82,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: !thing {}", "line 1: tags are not read"),
         ("a: !!binary aGk=", "line 1: tags are not read"),
         ('"\\UFFFFFFFF"', "line 1: an escape stands for no character"),
+        ('"\\U00110000"', "line 1: an escape stands for no character"),
         ('a: "\\udc00"', "line 1: an escape stands for no character"),
     ],
 )
@@ -89,6 +91,14 @@ def test_what_cannot_be_read(text: str, reason: str) -> None:
     with pytest.raises(NotYamlError) as caught:
         read_yaml(text)
     assert str(caught.value) == f"yaml: {reason}"
+
+
+def test_values_are_counted_wherever_an_alias_puts_them() -> None:
+    """A list of a thousand, and aliases of it up to the bound and beyond."""
+    text = f"- &a [{', '.join(['x'] * 999)}]\n"
+    assert len(read_yaml(text + "- *a\n" * 198)[0].items) == 199
+    with pytest.raises(NotYamlError):
+        read_yaml(text + "- *a\n" * 200)
 
 
 def test_a_hundred_levels_can_be_read() -> None:
