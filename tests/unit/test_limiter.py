@@ -15,7 +15,7 @@ from authz_service.core.descriptors import (
 )
 from authz_service.core.global_limits import DESCRIPTOR_KEY, DOMAIN
 from authz_service.core.rules import Policy
-from authz_service.errors import StoreError, UnanswerableError
+from authz_service.errors import StoreError
 from authz_service.limiter import SUBJECT, GlobalLimiter
 from authz_service.observe.metrics import Metrics
 from authz_service.storage.failover import FailoverStore
@@ -138,12 +138,6 @@ async def test_a_descriptor_of_several_parts_is_none_of_ours() -> None:
     stack = Stack()
     answer = await stack.limiter.should_rate_limit(request, request_id="", once=None)
     assert answer.statuses == (Status(),)
-
-
-async def test_another_domain_has_no_answer() -> None:
-    """In the words of the service that teams know."""
-    with pytest.raises(UnanswerableError, match=r"^no rate limit configuration loaded$"):
-        await Stack().ask("two", domain="other")
 
 
 async def test_another_policy_is_in_force_from_the_next_question_on() -> None:

@@ -7,12 +7,14 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authz_service.core.descriptor_key import descriptor_key
+from authz_service.core.counter_key import counter_key
+from authz_service.core.descriptor_hits import hits_of
 from authz_service.core.descriptors import (
     Algorithm,
     DescriptorLimit,
     Entry,
     Override,
+    Resolved,
     Unit,
 )
 from authz_service.core.resolve import Resolution, resolve
@@ -130,7 +132,10 @@ def key_of(counter: Counter) -> bytes:
     """Its name in the store."""
     domain, entries, unit, multiplier, algorithm = counter
     limit = DescriptorLimit(unit=unit, multiplier=multiplier, algorithm=algorithm)
-    return descriptor_key(domain, entries, limit)
+    resolved = Resolved(limit=limit, counted_as=entries)
+    (hit,) = hits_of(domain, [resolved], all_quota=False)
+    assert hit is not None
+    return counter_key(hit.subject, hit.limit)
 
 
 @given(st.data())
@@ -169,7 +174,8 @@ def test_requests_share_a_counter_only_through_a_pattern(
     first, second = result.resolved
     if first.limit is None or second.limit is None or one == other:
         return
-    keys = [descriptor_key("shop", it.counted_as, it.limit) for it in (first, second) if it.limit]
+    hits = hits_of("shop", [first, second], all_quota=False)
+    keys = [counter_key(hit.subject, hit.limit) for hit in hits if hit]
     if keys[0] == keys[1]:
         assert not by_override
         assert found_naively(nodes, one) == found_naively(nodes, other)

@@ -1,41 +1,26 @@
-"""The names of the counters of descriptors."""
+"""The names under which descriptors are counted."""
 
 import pytest
 
-from authz_service.core.descriptor_key import descriptor_key
-from authz_service.core.descriptors import Algorithm, DescriptorLimit, Entry, Unit
-
-MINUTE = DescriptorLimit(requests_per_unit=1, unit=Unit.MINUTE)
+from authz_service.core.descriptor_key import descriptor_subject
+from authz_service.core.descriptors import Entry
 
 
 @pytest.mark.parametrize(
-    ("entries", "key"),
+    ("entries", "subject"),
     [
-        ((Entry("a", "b"),), b"authz:{d1:shop,a=b}:exact:60"),
-        ((Entry("a", "b"), Entry("c", "")), b"authz:{d1:shop,a=b,c=}:exact:60"),
-        ((Entry("a", "x=y,z*"),), b"authz:{d1:shop,a=x%3Dy%2Cz%2A}:exact:60"),
-        ((Entry("a", "a_*", is_pattern=True),), b"authz:{d1:shop,a*=a_%2A}:exact:60"),
-        ((Entry("k", "}\n\u00e9"),), b"authz:{d1:shop,k=%7D%0A%C3%A9}:exact:60"),
+        ((Entry("a", "b"),), "descriptor:shop,a=b"),
+        ((Entry("a", "b"), Entry("c", "")), "descriptor:shop,a=b,c="),
+        ((Entry("a", "x=y,z*"),), "descriptor:shop,a=x%3Dy%2Cz%2A"),
+        ((Entry("a", "a_*", is_pattern=True),), "descriptor:shop,a*=a_%2A"),
+        ((Entry("k", "}\n\u00e9"),), "descriptor:shop,k=%7D%0A%C3%A9"),
     ],
 )
-def test_a_key_spells_the_entries(entries: tuple[Entry, ...], key: bytes) -> None:
+def test_a_name_spells_the_entries(entries: tuple[Entry, ...], subject: str) -> None:
     """What would end a part of the name is escaped in it."""
-    assert descriptor_key("shop", entries, MINUTE) == key
+    assert descriptor_subject("shop", entries) == subject
 
 
-def test_a_key_has_the_window_and_not_the_limit() -> None:
-    """Another number of requests goes on with the same counter, another window does not."""
-    entries = (Entry("a", "b"),)
-
-    def key(
-        unit: Unit, multiplier: int = 1, algorithm: Algorithm = Algorithm.EXACT, n: int = 1
-    ) -> bytes:
-        limit = DescriptorLimit(
-            requests_per_unit=n, unit=unit, multiplier=multiplier, algorithm=algorithm
-        )
-        return descriptor_key("shop", entries, limit)
-
-    assert key(Unit.MINUTE, n=2) == key(Unit.MINUTE)
-    assert key(Unit.MINUTE, 60) == key(Unit.HOUR)
-    assert key(Unit.MINUTE, 2) != key(Unit.MINUTE)
-    assert key(Unit.MINUTE, algorithm=Algorithm.FIXED) != key(Unit.MINUTE)
+def test_a_domain_cannot_imitate_an_entry() -> None:
+    """Its separators are escaped as well."""
+    assert descriptor_subject("shop,a=b", ()) != descriptor_subject("shop", (Entry("a", "b"),))
