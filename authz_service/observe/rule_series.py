@@ -1,4 +1,4 @@
-"""Hits by rule, under the names that dashboards for envoyproxy/ratelimit ask for."""
+"""Hits by rule, named as those of envoyproxy/ratelimit, but for the `_total` of counters."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
