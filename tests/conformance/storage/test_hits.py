@@ -257,6 +257,8 @@ async def test_a_year_is_counted_in_buckets_and_does_not_forget(bench: Bench) ->
     assert figures(await count(bench, three)) == (True, [(True, 0, 65 * DAY, 65 * DAY)])
     bench.clock.advance(65 * DAY)
     assert not (await count(bench, three)).over
+    bench.clock.advance(35 * DAY)
+    assert figures(await count(bench, three)) == (True, [(True, 0, 65 * DAY, 65 * DAY)])
 
 
 async def test_hits_and_charges_of_one_subject_and_limit_share_a_counter(
