@@ -41,7 +41,8 @@ class Hit:
     """What one request takes from one counter.
 
     `cost` 0 looks and takes nothing: it is over where more than the limit is counted. A limit of 0
-    admits nothing. `held` and `on_store_failure` mean what they do in a `Charge`.
+    admits nothing. Hits of one request at one counter have windows of one length. `held` and
+    `on_store_failure` mean what they do in a `Charge`.
     """
 
     subject: str

@@ -4,7 +4,8 @@
 -- may come in between. On a cluster the counters of one call lie in one slot, and the caller sees
 -- to the rest.
 --
--- KEYS     one counter a hit; the same one may stand there again, and counts what came before
+-- KEYS     one counter a hit; the same one may stand there again, with the same window, and
+--          counts what came before
 -- ARGV     for each key in turn, times in milliseconds, and the limit less what is held elsewhere:
 --            'rate', 'buckets' or 'fixed', cost, limit, window, 'refuses', 'quota' or 'shadow'
 --          and last, where the call only looks: 'peek'

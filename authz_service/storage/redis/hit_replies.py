@@ -41,7 +41,11 @@ def read_hits(reply: object, hits: tuple[Hit, ...], *, only_looked: bool) -> tup
 def _told(hit: Hit, six: Sequence[int], *, passes: bool, only_looked: bool) -> Told:
     over, remaining, reset_ms, retry_ms, used, moment_ms = six
     is_possible = over in (0, 1) and bool(over) is (retry_ms > 0)
-    if not is_possible or remaining > hit.limit.limit or min(remaining, reset_ms, used) < 0:
+    if (
+        not is_possible
+        or remaining > hit.limit.limit
+        or min(remaining, reset_ms, retry_ms, used) < 0
+    ):
         raise nonsense()
     is_taken = takes(hit, over=bool(over), passes=passes)
     count = Count(

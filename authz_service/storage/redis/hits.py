@@ -8,7 +8,6 @@ from typing import Final, Self
 
 from authz_service.core.counter_key import counter_key, counter_kind
 from authz_service.core.hits import (
-    MAX_COUNT,
     Counted,
     Hit,
     Says,
@@ -120,8 +119,8 @@ class HitCalls:
     async def _ask(self, group: _Group, *option: str) -> tuple[Told, ...]:
         arguments: list[_Argument] = []
         for hit in group.hits.values():
-            limit, cost = hit.limit, min(hit.cost, MAX_COUNT)
-            arguments += (counter_kind(limit), cost, limit.limit - hit.held, limit.window_ms)
+            limit = hit.limit
+            arguments += (counter_kind(limit), hit.cost, limit.limit - hit.held, limit.window_ms)
             arguments.append(hit.says.value)
         reply = await self._call(self._scripts.hit, group.keys, (*arguments, *option))
         return read_hits(reply, tuple(group.hits.values()), only_looked=bool(option))

@@ -248,6 +248,16 @@ async def test_a_fixed_window_is_kept_a_minute_longer_than_it_lasts(bench: Bench
     assert expires_ms == START_MS + 2 * MINUTE
 
 
+async def test_a_fixed_window_that_is_made_longer_forgets_nothing(bench: Bench) -> None:
+    """What was counted in the shorter one is counted on."""
+    bench.clock.advance(SECOND)
+    await count(bench, hit(fixed(9, SECOND), 2))
+    for used in (2, 3):
+        [it] = (await count(bench, hit(fixed(9, 3 * SECOND)))).counts
+        assert it is not None
+        assert (it.used_before, it.reset_ms) == (used, 2 * SECOND)
+
+
 async def test_a_year_is_counted_in_buckets_and_does_not_forget(bench: Bench) -> None:
     """A log would know the moments of 49 days only."""
     three = hit(rate(3, LONG))
@@ -257,6 +267,8 @@ async def test_a_year_is_counted_in_buckets_and_does_not_forget(bench: Bench) ->
     assert figures(await count(bench, three)) == (True, [(True, 0, 65 * DAY, 65 * DAY)])
     bench.clock.advance(65 * DAY)
     assert not (await count(bench, three)).over
+    bench.clock.advance(35 * DAY)
+    assert figures(await count(bench, three)) == (True, [(True, 0, 65 * DAY, 65 * DAY)])
 
 
 async def test_hits_and_charges_of_one_subject_and_limit_share_a_counter(

@@ -83,6 +83,27 @@ async def test_hits_are_counted_here_while_the_store_is_away() -> None:
     ]
 
 
+async def test_what_the_store_counted_last_is_not_given_out_here_before_it_leaves_the_window() -> (
+    None
+):
+    """When each comes free is not known: all are taken to be as new as the last."""
+    stack = Stack()
+    await stack.store.hit((TWO,))
+    stack.clock.advance(MINUTE - 1_000)
+    await stack.store.hit((TWO,))
+    stack.shared.fault = Fault.FAILING
+    for wait in (MINUTE, MINUTE - 1_000):
+        answer = await stack.store.hit((TWO,))
+        [count] = answer.counts
+        assert count is not None
+        assert (answer.over, count.remaining, count.reset_ms, count.retry_after_ms) == (
+            *(True, 0, wait, wait),
+        )
+        stack.clock.advance(1_000)
+    stack.clock.advance(MINUTE - 2_000)
+    assert not (await stack.store.hit((TWO,))).over
+
+
 @pytest.mark.parametrize("hit", [TWO, WINDOW], ids=["sliding", "fixed"])
 async def test_what_was_counted_here_is_held_when_the_store_is_back(hit: Hit) -> None:
     """Two passed here: until they leave the window, none passes there."""
