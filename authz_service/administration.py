@@ -5,24 +5,32 @@ from collections.abc import Callable
 from typing import Final
 
 from authz_service.clock import SystemClock
+from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.rules import Policy
 from authz_service.key_service import key_admin, open_key_store
 from authz_service.settings import Settings
 from authz_service.storage.from_url import store_from_url
 from authz_service.transports.admin import AdminApi
 from authz_service.transports.admin_keys import key_routes
+from authz_service.transports.admin_rate_limit import rate_limit_routes
 from authz_service.transports.admin_usage import usage_routes
 
 _COUNTER_TIMEOUT_MS: Final = 2_000  # an operator waits longer than a request may
 
 
 class Administration:
-    """What operators manage over HTTP. `policy` is the one in force, asked anew each time.
+    """What operators manage over HTTP. `policy` and `rules` are those in force, asked each time.
 
     Counters in a worker's memory are out of reach: then there is nothing about usage.
     """
 
-    def __init__(self, settings: Settings, *, policy: Callable[[], Policy]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        policy: Callable[[], Policy],
+        rules: Callable[[], DescriptorRules | None],
+    ) -> None:
         clock = SystemClock()
         self._keys = open_key_store(settings.keys_url.get_secret_value())
         self._counters = store_from_url(
@@ -37,7 +45,7 @@ class Administration:
             actor="admin-api",
             tiers=lambda: policy().tiers,
         )
-        routes = key_routes(keys, now_ms=clock.now_ms)
+        routes = key_routes(keys, now_ms=clock.now_ms) + rate_limit_routes(rules)
         if not settings.counts_in_memory:
             routes += usage_routes(self._counters, keys, policy=policy)
         self._api = AdminApi(

@@ -83,6 +83,7 @@ class _Service:
         self._settings = settings
         self._stop = stop
         self._policy = configuration.policy
+        self._descriptors = configuration.descriptors
         self._workers = Workers(
             lambda index: worker_part(index, settings, environment),
             count=settings.workers,
@@ -107,7 +108,7 @@ class _Service:
             place.host, port=place.port, metrics=self._scrape, status=self._status
         )
         self._admin = (
-            Administration(settings, policy=lambda: self._policy)
+            Administration(settings, policy=lambda: self._policy, rules=lambda: self._descriptors)
             if settings.has_admin_api
             else None
         )
@@ -147,6 +148,7 @@ class _Service:
             write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
         )
         self._policy = loaded.policy
+        self._descriptors = loaded.descriptors
 
     async def _take_snapshots(self) -> None:
         while True:

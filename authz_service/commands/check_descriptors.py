@@ -8,8 +8,9 @@ from pathlib import Path
 
 from authz_service.commands.command_line import DONE, WRONG, Commands
 from authz_service.core.descriptor_rules import DescriptorRules
-from authz_service.core.descriptors import Algorithm, DescriptorLimit
+from authz_service.core.descriptors import Algorithm
 from authz_service.descriptors.compile import limit_as_data
+from authz_service.descriptors.dump import dump, sorted_limits
 from authz_service.descriptors.report import Change, changes, wrong_everywhere
 from authz_service.descriptors.sources import Examined, examine, hidden_names, read_folder
 from authz_service.errors import ConfigurationError
@@ -79,29 +80,9 @@ def _tell_rules(examined: Examined, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"ok": True, "digest": rules.digest, "limits": _as_data(rules)}, indent=2))
         return DONE
-    for name, limit in sorted(rules.limits(), key=_by_name):
-        print(_line(name, limit))
+    print(dump(rules), end="")
     return DONE
 
 
 def _as_data(rules: DescriptorRules) -> list[dict[str, object]]:
-    named = sorted(rules.limits(), key=_by_name)
-    return [{"limit": name, **(limit_as_data(limit) or {})} for name, limit in named]
-
-
-def _by_name(named: tuple[str, DescriptorLimit]) -> str:
-    return named[0]
-
-
-def _line(name: str, limit: DescriptorLimit) -> str:
-    """A limit in the words of the service that the files come from, which has no multiplier."""
-    unit = limit.unit.name if limit.unit else "UNKNOWN"
-    more = f" unit_multiplier={limit.multiplier}" if limit.multiplier > 1 else ""
-    return (
-        f"{name}: unit={unit}{more} requests_per_unit={limit.requests_per_unit},"
-        f" shadow_mode: {_flag(said=limit.shadow)}, quota_mode: {_flag(said=limit.quota)}"
-    )
-
-
-def _flag(*, said: bool) -> str:
-    return "true" if said else "false"
+    return [{"limit": name, **(limit_as_data(limit) or {})} for name, limit in sorted_limits(rules)]

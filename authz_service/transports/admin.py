@@ -202,7 +202,7 @@ def _response(reply: Reply, request_id: str) -> web.Response:
     return web.Response(
         status=reply.status,
         text=reply.text(),
-        content_type="application/json",
+        content_type=reply.content_type,
         headers=headers,
     )
 

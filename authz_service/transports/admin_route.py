@@ -29,15 +29,22 @@ class AdminRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A status, and JSON to go with it; None is no content."""
+    """A status, and JSON or a text to go with it; None is no content."""
 
     status: HTTPStatus = HTTPStatus.OK
-    data: Mapping[str, object] | None = field(default=None, repr=False)
+    data: Mapping[str, object] | str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str:
+        """What the body is; it has to be there."""
+        return "text/plain" if isinstance(self.data, str) else "application/json"
 
     def text(self) -> str:
         """The body."""
-        return "" if self.data is None else json.dumps(self.data)
+        if self.data is None or isinstance(self.data, str):
+            return self.data or ""
+        return json.dumps(self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.testing.stores import FaultyStore
 from authz_service.transports.admin import AdminApi
 from tests.unit.identity.key_admins import Managed
@@ -33,6 +34,7 @@ class Api:
     client: ClientSession
     it: Managed
     counters: FaultyStore
+    rules: DescriptorRules | None = None
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:  # noqa: ANN401
         """One request, with the token unless told otherwise."""

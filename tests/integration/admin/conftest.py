@@ -12,6 +12,7 @@ from authz_service.testing.builders import policy, quota, rate, route, tier
 from authz_service.testing.stores import FaultyStore
 from authz_service.transports.admin import AdminApi
 from authz_service.transports.admin_keys import key_routes
+from authz_service.transports.admin_rate_limit import rate_limit_routes
 from authz_service.transports.admin_usage import usage_routes
 from tests.integration.admin.api import TOKEN, Api
 from tests.unit.identity.key_admins import Managed
@@ -33,12 +34,14 @@ async def api() -> AsyncIterator[Api]:
         routes=(
             *key_routes(managed.admin, now_ms=managed.clock.now_ms),
             *usage_routes(counters, managed.admin, policy=lambda: POLICY),
+            *rate_limit_routes(lambda: served.rules),
         ),
         new_id=lambda: f"request-{next(ids)}",
     )
     await listener.start()
     try:
         async with ClientSession(f"http://127.0.0.1:{listener.port}") as client:
-            yield Api(listener, client, managed, counters)
+            served = Api(listener, client, managed, counters)
+            yield served
     finally:
         await listener.stop()
