@@ -1,6 +1,7 @@
 """The service's life: configure Envoy, keep workers running, follow the files, stop in order."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from authz_service.administration import Administration
 from authz_service.clock import SystemClock
 from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
 from authz_service.envoy_files import admin_socket, write_envoy_files
-from authz_service.errors import StackError
+from authz_service.errors import StackError, UnanswerableError
 from authz_service.identity.peppers import others_may_read
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import (
@@ -29,9 +30,12 @@ from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
 from authz_service.transports.envoy_updates import EnvoyUpdates
-from authz_service.transports.operations import Operations, Phase, Status
+from authz_service.transports.operations import Endpoints, Operations, Phase, Status
 from authz_service.transports.probe import is_serving, is_there
+from authz_service.transports.rate_limit_client import ask
+from authz_service.transports.rate_limit_http import healthcheck_endpoint, json_endpoint
 from authz_service.transports.scrape import Scrape
+from authz_service.wire.services import RateLimitRequest, RateLimitResponse
 from authz_service.worker import metrics_socket
 
 # What a killed worker counted since the last look is lost.
@@ -84,6 +88,7 @@ class _Service:
         self._stop = stop
         self._policy = configuration.policy
         self._descriptors = configuration.descriptors
+        self._turns = itertools.count()
         self._workers = Workers(
             lambda index: worker_part(index, settings, environment),
             count=settings.workers,
@@ -105,7 +110,11 @@ class _Service:
         self._scrape.register(self._envoy.collector)
         place = settings.operations_listen
         self._operations = Operations(
-            place.host, port=place.port, metrics=self._scrape, status=self._status
+            place.host,
+            port=place.port,
+            metrics=self._scrape,
+            status=self._status,
+            more=self._rate_limit_endpoints(),
         )
         self._admin = (
             Administration(settings, policy=lambda: self._policy, rules=lambda: self._descriptors)
@@ -165,14 +174,33 @@ class _Service:
     def _worker_died(self, index: int, pid: int) -> None:
         self._merger.retire(_name(index, pid))
 
-    def _status(self) -> Status:
+    def _rate_limit_endpoints(self) -> Endpoints:
+        """Those of the rate limit service that descriptor files come from, where there are any."""
+        if self._settings.ratelimit_dir is None:
+            return {}
+        healthcheck = healthcheck_endpoint(lambda: self._phase() is Phase.READY)
+        endpoints = {("GET", "/healthcheck"): healthcheck}
+        if self._settings.ratelimit_json:
+            endpoints["POST", "/json"] = json_endpoint(self._ask_a_worker)
+        return endpoints
+
+    async def _ask_a_worker(self, question: RateLimitRequest) -> RateLimitResponse:
+        """Put a question to one of the workers, in turn. It is not asked twice, it counts."""
+        serving = sorted(self._workers.serving)
+        if not serving:
+            raise UnanswerableError("no worker serves")
+        index = serving[next(self._turns) % len(serving)]
+        return await ask(self._settings.listen_addresses[index], question)
+
+    def _phase(self) -> Phase:
         if self._stop.is_set():
-            phase = Phase.DRAINING
-        else:
-            phase = Phase.READY if self._workers.serving else Phase.STARTING
+            return Phase.DRAINING
+        return Phase.READY if self._workers.serving else Phase.STARTING
+
+    def _status(self) -> Status:
         watch = self._watch.status
         return Status(
-            phase,
+            self._phase(),
             {
                 "policy": watch.digest,
                 "refused": list(watch.problems),

@@ -268,6 +268,11 @@ class Settings(BaseModel):
         alias="AUTHZ_RATELIMIT_NEAR",
         description="The part of a limit above which metrics call it near.",
     )
+    ratelimit_json: bool = Field(
+        default=False,
+        alias="AUTHZ_RATELIMIT_JSON",
+        description="Whether `POST /json` of the operations port is answered, and counts.",
+    )
     admin_token: AdminToken = Field(
         default=SecretStr(""),
         alias="AUTHZ_ADMIN_TOKEN",

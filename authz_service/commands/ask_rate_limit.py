@@ -17,6 +17,7 @@ from authz_service.core.descriptors import (
 )
 from authz_service.core.limit_headers import seconds
 from authz_service.transports.rate_limit_client import ask
+from authz_service.wire.ratelimit_request import encode_rate_limit_request
 from authz_service.wire.ratelimit_response import (
     decode_rate_limit_response,
     rate_limit_response_as_json,
@@ -77,7 +78,7 @@ def _run(parsed: argparse.Namespace) -> int:
     request = RateLimitRequest(
         domain=parsed.domain, descriptors=tuple(parsed.descriptor), hits_addend=parsed.hits
     )
-    message = asyncio.run(ask(parsed.address, request))
+    message = asyncio.run(ask(parsed.address, encode_rate_limit_request(request)))
     response = decode_rate_limit_response(message)
     if parsed.json:
         print(rate_limit_response_as_json(message))

@@ -1,4 +1,4 @@
-"""The operators' port: `GET /metrics`, `GET /healthz`, `GET /readyz`, and nothing else."""
+"""The operators' port: `GET /metrics`, `GET /healthz`, `GET /readyz`, and what is added to them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +21,10 @@ Scrape = Callable[[str], Awaitable[tuple[bytes, str]]]
 """From the value of `Accept` to a text and its content type."""
 
 
+Endpoints = Mapping[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]]
+"""By method and path, what answers there."""
+
+
 class Phase(StrEnum):
     """Where the process stands; only a ready one gets traffic."""
 
@@ -41,13 +45,20 @@ class Operations:
     """One HTTP listener. What it tells comes from the callables, asked anew each time."""
 
     def __init__(
-        self, host: str, *, port: int, metrics: Scrape, status: Callable[[], Status]
+        self,
+        host: str,
+        *,
+        port: int,
+        metrics: Scrape,
+        status: Callable[[], Status],
+        more: Endpoints | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._metrics = metrics
         self._status = status
-        self._web = web.Server(self._answer, access_log=None)
+        self._more = more or {}
+        self._web = web.Server(self._answer, access_log=None, auto_decompress=False)
         self._listener: asyncio.Server | None = None
 
     @property
@@ -84,6 +95,8 @@ class Operations:
                 return web.json_response({"status": "ok"})
             case "GET", "/readyz":
                 return self._readiness()
+            case added if added in self._more:
+                return await self._more[added](request)
             case _:
                 return web.Response(status=HTTPStatus.NOT_FOUND)
 

@@ -2,10 +2,12 @@
 
 import grpc
 
-from authz_service.core.descriptors import RateLimitRequest
 from authz_service.errors import UnanswerableError
-from authz_service.wire.ratelimit_request import encode_rate_limit_request
-from authz_service.wire.services import RateLimitResponse, RateLimitServiceStub
+from authz_service.wire.services import (
+    RateLimitRequest,
+    RateLimitResponse,
+    RateLimitServiceStub,
+)
 
 
 async def ask(
@@ -19,9 +21,7 @@ async def ask(
     async with grpc.aio.insecure_channel(address) as channel:
         stub = RateLimitServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
-            reply: RateLimitResponse = await stub.ShouldRateLimit(
-                encode_rate_limit_request(request), timeout=timeout_s
-            )
+            reply: RateLimitResponse = await stub.ShouldRateLimit(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             words = f": {error.details()}" if error.details() else ""
             raise UnanswerableError(f"{address}: {error.code().name}{words}") from None

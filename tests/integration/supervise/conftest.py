@@ -132,7 +132,7 @@ def _policy(folder: Path) -> Path:
 
 
 def _service(run_dir: Path, store_url: str, more: Mapping[str, str]) -> Service:
-    port = _free_port()
+    port = free_port()
     environment = {
         "AUTHZ_POLICY_FILE": str(_policy(run_dir)),
         "AUTHZ_RUN_DIR": str(run_dir),
@@ -159,7 +159,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port

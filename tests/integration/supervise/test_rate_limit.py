@@ -1,0 +1,91 @@
+"""Rules by descriptor, in a whole service: asked over HTTP, shown, changed."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import Client, Reply
+from tests.e2e.processes import eventually
+from tests.integration.admin.api import AUTHORIZATION, TOKEN
+from tests.integration.supervise.conftest import Service, Start, free_port
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the service is asked through Unix sockets"
+)
+
+FILE = """
+domain: shop
+descriptors: [{{key: user, rate_limit: {{unit: day, requests_per_unit: {limit}}}}}]
+"""
+LINE = b"shop.user: unit=DAY requests_per_unit=%d, shadow_mode: false, quota_mode: false\n"
+ANN = {"domain": "shop", "descriptors": [{"entries": [{"key": "user", "value": "ann"}]}]}
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A file that lets four pass."""
+    file = tmp_path / "limits.yaml"
+    file.write_text(FILE.format(limit=4), "utf-8")
+    return file
+
+
+def wait_until_ready(service: Service) -> None:
+    """Wait until all workers serve, and the supervisor knows of one."""
+    service.wait_until_ready()
+    eventually(lambda: service.operations.get("/healthcheck").status == 200)
+
+
+def asked(service: Service) -> Reply:
+    """What it answers to a question about Ann."""
+    return service.operations.send("POST", "/json", (), json.dumps(ANN).encode())
+
+
+def test_workers_count_what_is_asked_in_json(start: Start, rules: Path) -> None:
+    """One counter for both, whoever is asked."""
+    service = start("0", AUTHZ_RATELIMIT_DIR=str(rules.parent), AUTHZ_RATELIMIT_JSON="true")
+    wait_until_ready(service)
+    answers = [asked(service) for _ in range(5)]
+    assert [it.status for it in answers] == [200, 200, 200, 200, 429]
+    (status,) = json.loads(answers[4].body)["statuses"]
+    assert status["currentLimit"] == {"requestsPerUnit": 4, "unit": "DAY"}
+
+
+def test_rules_are_shown_as_they_change(start: Start, rules: Path) -> None:
+    """The admin API and the workers have the new ones, and what was counted stays counted."""
+    port = free_port()
+    service = start(
+        "0",
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_ADMIN_TOKEN=TOKEN,
+        AUTHZ_ADMIN_LISTEN=f"127.0.0.1:{port}",
+    )
+    wait_until_ready(service)
+    admin = Client(port)
+
+    def shown() -> bytes:
+        return admin.get("/v1/ratelimit/rules", AUTHORIZATION.items()).body
+
+    assert shown() == LINE % 4
+    assert asked(service).status == 200
+    rules.write_text(FILE.format(limit=1), "utf-8")
+    eventually(lambda: shown() == LINE % 1)
+    eventually(lambda: [asked(service).status for _ in range(4)] == [429] * 4)
+
+
+def test_nothing_counts_unless_it_is_wanted(start: Start, rules: Path) -> None:
+    """Files alone open no way to the counters; without files there is not even a healthcheck."""
+    service = start("0", AUTHZ_RATELIMIT_DIR=str(rules.parent))
+    wait_until_ready(service)
+    assert service.operations.get("/healthcheck").body == b"OK"
+    assert asked(service).status == 404
+
+
+def test_without_files_there_is_nothing(start: Start) -> None:
+    """404 for both, whatever is wanted."""
+    service = start("0", AUTHZ_RATELIMIT_JSON="true")
+    service.wait_until_ready()
+    assert service.operations.get("/healthcheck").status == 404
+    assert asked(service).status == 404
