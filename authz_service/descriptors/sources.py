@@ -131,10 +131,10 @@ def read_folder(folder: Path) -> list[SourceFile]:
 def watched_paths(folder: Path) -> tuple[Path, ...]:
     """What to look at to notice a change: every file, and the folders that may get more of them."""
     try:
-        files = [path for _, path in _files(folder.resolve())]
+        paths = [path for _, path in _entries(folder.resolve())]
     except (OSError, RuntimeError):
         return (folder,)
-    return (folder, *sorted({*files, *(file.parent for file in files)}))
+    return (folder, *sorted({*paths, *(path.parent for path in paths)}))
 
 
 def hidden_names(folder: Path) -> list[str]:
@@ -147,6 +147,11 @@ def hidden_names(folder: Path) -> list[str]:
 
 
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Ids and paths of what is no folder."""
+    return ((name, path) for name, path in _entries(root) if not path.is_dir())
+
+
+def _entries(root: Path) -> Iterator[tuple[str, Path]]:
     """Ids and paths, where no link in a path stands for another folder a moment later."""
     data = root / _CONFIG_MAP_DATA
     resolved = data.resolve() if data.is_dir() else None
@@ -164,10 +169,9 @@ def _inside(
             continue
         path = _through(entry, data)
         inner = (*names, entry.name.encode("utf-8", "backslashreplace").decode())
+        yield ".".join(inner), path
         if path.is_dir():
             yield from _inside(path, inner, data, around | {here})
-        else:
-            yield ".".join(inner), path
 
 
 def _through(entry: Path, data: Path | None) -> Path:

@@ -11,6 +11,7 @@ from authz_service.descriptors.sources import (
     hidden_names,
     load_descriptors,
     read_folder,
+    watched_paths,
 )
 from authz_service.errors import ConfigurationError
 
@@ -118,6 +119,14 @@ def test_a_folder_behind_a_link_is_read_as_one(
     monkeypatch.setattr(Path, "is_file", point_elsewhere)
     assert domains(current) == ["a", "b"]
     assert domains(current) == ["c", "d"]
+
+
+def test_every_folder_is_looked_at(tmp_path: Path) -> None:
+    """Also an empty one and one with folders only: a file may come into each."""
+    write(tmp_path / "outer" / "inner", a="a")
+    (tmp_path / "empty").mkdir()
+    folders = {tmp_path, tmp_path / "outer", tmp_path / "outer" / "inner", tmp_path / "empty"}
+    assert set(watched_paths(tmp_path)) == {*folders, tmp_path / "outer" / "inner" / "a.yaml"}
 
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
