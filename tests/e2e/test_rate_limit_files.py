@@ -6,12 +6,14 @@ from typing import Final
 
 import pytest
 
+from authz_service.clock import SystemClock
 from tests.e2e.foreign import LIMITS, Foreign, foreign
 from tests.e2e.processes import eventually
 from tests.e2e.traffic import traffic
 
 # The supervisor and both workers.
 PROCESSES: Final = 3
+YEAR_S: Final = 365 * 86_400
 FOLLOWED_WITHIN_S: Final = 5.0  # half a second, and patience with a busy machine
 
 
@@ -79,8 +81,13 @@ def test_a_quota_pair_refuses_only_together(shop: Foreign) -> None:
 
 
 def test_fixed_windows_refuse_as_well(shop: Foreign) -> None:
-    """Three pass in a window that begins with the clock, and the fourth does not."""
-    assert shop.statuses(5, x_mode="fixed") == [200] * 3 + [429] * 2
+    """Three pass in a window that begins with the clock, and the fourth waits for its end."""
+    assert shop.statuses(4, x_mode="fixed") == [200] * 3 + [429]
+
+    refused = shop.client.get("/", [("x-mode", "fixed")])
+    until_it_ends = YEAR_S - SystemClock().now_ms() // 1000 % YEAR_S
+    assert refused.status == 429
+    assert 0 <= int(refused.header("x-reset")) - until_it_ends <= 5
 
 
 def test_a_limit_of_nothing_refuses_everybody(shop: Foreign) -> None:
