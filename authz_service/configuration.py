@@ -195,15 +195,23 @@ class ConfigurationWatch:
             return
         self._last_read = read_from
         self.status = FileStatus(loaded.policy.digest)
-        _log.info(
-            "configuration in force", policy=loaded.policy.digest, keys=len(loaded.credentials.keys)
-        )
+        _log.info("configuration in force", **_told(loaded))
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
         self._refused()
         if self.status.problems != problems:  # the same at every try is told once
             self.status.problems = problems
             _log.error("configuration not in force, the last good one stays", problems=problems)
+
+
+def _told(loaded: Configuration) -> Mapping[str, str | int]:
+    told: dict[str, str | int] = {
+        "policy": loaded.policy.digest,
+        "keys": len(loaded.credentials.keys),
+    }
+    if loaded.descriptors is not None:
+        told["descriptors"] = loaded.descriptors.digest
+    return told
 
 
 Files = Mapping[Path, tuple[int, int, int] | None]

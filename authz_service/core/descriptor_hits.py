@@ -34,7 +34,13 @@ def _hit(domain: str, resolved: Resolved, *, all_quota: bool, may_refuse: bool) 
     if limit.shadow or (is_quota and not may_refuse):
         says = Says.SHADOW
     subject = descriptor_subject(domain, resolved.counted_as)
-    return Hit(subject, _window(limit), cost=resolved.hits, says=says)
+    return Hit(
+        subject,
+        _window(limit),
+        cost=resolved.hits,
+        says=says,
+        on_store_failure=limit.on_store_failure,
+    )
 
 
 def _window(limit: DescriptorLimit) -> Rate | Fixed:

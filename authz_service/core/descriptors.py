@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+from authz_service.core.rules import StoreFailure
+
 UNLIMITED_REMAINING = 4_294_967_295
 """What an unlimited descriptor is told to have left (uint32)."""
 
@@ -95,6 +97,7 @@ class DescriptorLimit:
     shadow: bool = False
     quota: bool = False
     metadata: Mapping[str, object] = field(default_factory=dict)
+    on_store_failure: StoreFailure = StoreFailure.LOCAL
 
     @property
     def window_s(self) -> int:

@@ -156,6 +156,7 @@ class _Compiler:
             shadow=part.shadow_mode,
             quota=part.quota_mode,
             metadata=part.metadata,
+            on_store_failure=said.on_store_failure,
         )
 
     def _check_replaces(self, file: FilePart, said: RateLimitPart) -> None:
@@ -204,4 +205,5 @@ def limit_as_data(limit: DescriptorLimit | None) -> dict[str, object] | None:
         "shadow_mode": limit.shadow,
         "quota_mode": limit.quota,
         "metadata": limit.metadata,
+        "on_store_failure": limit.on_store_failure.value,
     }

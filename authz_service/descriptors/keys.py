@@ -26,7 +26,7 @@ class Place(Enum):
         "rate_limit",
         (
             *("unit", "requests_per_unit", "unlimited", "name", "replaces"),
-            *("algorithm", "unit_multiplier"),
+            *("algorithm", "unit_multiplier", "on_store_failure"),
         ),
     )
     REPLACES = ("replaces", ("name",))
@@ -36,7 +36,7 @@ class Place(Enum):
         self.keys = keys
 
 
-OUR_KEYS = frozenset({"algorithm", "unit_multiplier"})
+OUR_KEYS = frozenset({"algorithm", "unit_multiplier", "on_store_failure"})
 """Those that the other service does not know."""
 
 _KNOWN = frozenset(key for place in Place for key in place.keys)

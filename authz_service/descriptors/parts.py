@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from authz_service.core.descriptors import Algorithm
+from authz_service.core.rules import StoreFailure
 from authz_service.descriptors.problem import Problem, Rule
 from authz_service.descriptors.values import Kind, Value
 
@@ -27,6 +28,7 @@ class RateLimitPart:
     replaces: tuple[str, ...]
     algorithm: Algorithm | None
     multiplier: int
+    on_store_failure: StoreFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,7 @@ class _Reader:
             ),
             algorithm=self._algorithm(value),
             multiplier=self._multiplier(value),
+            on_store_failure=self._on_store_failure(value),
         )
 
     def _text(self, around: Value, key: str) -> str:
@@ -184,6 +187,16 @@ class _Reader:
         text = f"algorithm {_short(str(value))} is neither {' nor '.join(Algorithm)}"
         self.problems.append(Problem(Rule.ALGORITHM, self._file, value.line, text))
         return None
+
+    def _on_store_failure(self, around: Value) -> StoreFailure:
+        value = around.get("on_store_failure")
+        if value is None:
+            return StoreFailure.LOCAL
+        if value.kind is Kind.STRING and value.text in list(StoreFailure):
+            return StoreFailure(value.text)
+        text = f"on_store_failure {_short(str(value))} is none of {', '.join(StoreFailure)}"
+        self.problems.append(Problem(Rule.ON_STORE_FAILURE, self._file, value.line, text))
+        return StoreFailure.LOCAL
 
     def _mismatch(self, value: Value, expected: str) -> None:
         if value.kind is Kind.FLOAT:

@@ -30,9 +30,18 @@ class Rule(StrEnum):
     UNIT_MULTIPLIER = "unit-multiplier"
     ALGORITHM = "algorithm"
     RESERVED_DOMAIN = "reserved-domain"
+    ON_STORE_FAILURE = "on-store-failure"
 
 
-_OURS = frozenset({Rule.MISPLACED_KEY, Rule.UNIT_MULTIPLIER, Rule.ALGORITHM, Rule.RESERVED_DOMAIN})
+_OURS = frozenset(
+    {
+        Rule.MISPLACED_KEY,
+        Rule.UNIT_MULTIPLIER,
+        Rule.ALGORITHM,
+        Rule.RESERVED_DOMAIN,
+        Rule.ON_STORE_FAILURE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from authz_service.core.descriptor_answer import AnswerOptions, HeaderNames
 from authz_service.core.descriptors import RateLimitRequest, RateLimitResponse, Status
 from authz_service.descriptor_limiter import DescriptorLimiter
-from authz_service.errors import UnanswerableError
+from authz_service.errors import StoreError, UnanswerableError
 from authz_service.observe.metrics import Metrics
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
@@ -30,6 +30,15 @@ descriptors:
   - {key: quota, quota_mode: true, rate_limit: {unit: minute, requests_per_unit: 1}}
   - {key: banned, rate_limit: {unit: minute}}
   - {key: free, rate_limit: {unlimited: true}}
+"""
+
+
+AWAY = """
+domain: shop
+descriptors:
+  - {key: local, rate_limit: {unit: minute, requests_per_unit: 1}}
+  - {key: allow, rate_limit: {unit: minute, requests_per_unit: 1, on_store_failure: allow}}
+  - {key: deny, rate_limit: {unit: minute, requests_per_unit: 1, on_store_failure: deny}}
 """
 
 
@@ -183,6 +192,20 @@ async def test_other_rules_are_in_force_from_the_next_question_on() -> None:
         read_descriptors(FILE.replace("requests_per_unit: 2}", "requests_per_unit: 9}"))
     )
     assert left(await stack.ask("two")) == [(False, 7)]
+
+
+async def test_while_the_store_is_away_each_limit_has_its_way() -> None:
+    """One is counted here, one is left out, and one has no answer, which Envoy judges."""
+    stack = Stack(AWAY)
+    stack.shared.fault = Fault.FAILING
+    answers = [await stack.ask("local", "allow") for _ in range(2)]
+    assert [left(it) for it in answers] == [
+        [(False, 0), (False, 0)],
+        [(True, 0), (False, 0)],
+    ]
+    assert answers[0].statuses[1] == Status()
+    with pytest.raises(StoreError):
+        await stack.ask("local", "deny")
 
 
 async def test_while_the_store_is_away_the_same_limits_are_counted_here() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from authz_service.core.descriptor_rules import DescriptorRules, Node
 from authz_service.core.descriptors import Algorithm, DescriptorLimit, Unit
+from authz_service.core.rules import StoreFailure
 from authz_service.descriptors.sources import SourceFile, compile_sources
 from authz_service.errors import ConfigurationError
 from authz_service.testing.descriptors import read_descriptors
@@ -47,6 +48,7 @@ def test_every_key_of_a_file_arrives() -> None:
         replaces=("everybody", "guests"),
         shadow=True,
         quota=True,
+        on_store_failure=StoreFailure.DENY,
     )
     assert node(rules, "shop", "user_7").limit == DescriptorLimit(
         unit=None, algorithm=Algorithm.FIXED
