@@ -1,6 +1,7 @@
 """Orchestrate `ShouldRateLimit` for descriptor files: resolve, count, answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from authz_service.core import descriptor_answer as answers
@@ -16,6 +17,7 @@ from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.descriptors import RateLimitRequest, RateLimitResponse, Resolved
 from authz_service.core.hits import Count, Counted, Hit
 from authz_service.core.resolve import Unanswerable, resolve
+from authz_service.core.rules import StoreFailure
 from authz_service.errors import UnanswerableError
 
 Hitting = Callable[[str, str, Increments], None]
@@ -80,9 +82,15 @@ class DescriptorLimiter:
         return answers.answer(request, resolved, tuple(map(_told, counts)), self._options)
 
     async def _counts(self, hits: tuple[Hit | None, ...]) -> list[Count | None]:
-        asked = tuple(hit for hit in hits if hit)
+        asked = tuple(self._rehearsed(hit) for hit in hits if hit)
         counted = iter((await self._counter.hit(asked)).counts if asked else ())
         return [next(counted) if hit else None for hit in hits]
+
+    def _rehearsed(self, hit: Hit) -> Hit:
+        """Where nothing is to be refused, an absent store refuses nothing either."""
+        if self._options.shadow and hit.on_store_failure is StoreFailure.DENY:
+            return replace(hit, on_store_failure=StoreFailure.LOCAL)
+        return hit
 
     def _tell(self, domain: str, resolved: Resolved, hit: Hit, count: Count) -> None:
         shadow = bool(resolved.limit and resolved.limit.shadow)

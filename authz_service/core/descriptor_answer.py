@@ -86,15 +86,16 @@ def _judge(resolved: Resolved, count: Count | None, options: AnswerOptions) -> _
     if limit and limit.unit is None:
         # It never runs out, so it says nothing about quotas.
         return _Judged(resolved, None, Status(remaining=UNLIMITED_REMAINING), is_quota=False)
+    is_quota = options.quota or (limit is not None and limit.quota)
     if limit is None or count is None:
-        return _Judged(resolved, None, Status(), is_quota=options.quota)
+        return _Judged(resolved, None, Status(), is_quota=is_quota)
     status = Status(
         over=count.over and not limit.shadow,
         limit=limit,
         remaining=count.remaining,
         reset_ms=count.reset_ms,
     )
-    return _Judged(resolved, count, status, is_quota=limit.quota or options.quota)
+    return _Judged(resolved, count, status, is_quota=is_quota)
 
 
 def _is_over(judged: Iterable[_Judged]) -> bool:

@@ -2,7 +2,7 @@
 
 `descriptor:DOMAIN,KEY=VALUE,...`, and `KEY*=PATTERN` where values share one. All but plain
 characters of each part are escaped, so that no two names can run into each other. What a limit
-allows is no part of it: a changed limit goes on with what was counted.
+allows is no part of it: a changed limit goes on with what was counted, unless it crosses 1,000.
 """
 
 from authz_service.core.counter_key import encode

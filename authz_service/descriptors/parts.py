@@ -10,6 +10,7 @@ from authz_service.descriptors.problem import Problem, Rule
 from authz_service.descriptors.values import Kind, Value
 
 MAX_MULTIPLIER = 1_000
+_MAX_METADATA_DEPTH = 20
 
 _UINT_32 = range(1 << 32)
 _SHOWN_CHARACTERS = 10
@@ -213,21 +214,29 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
-def _plain_map(value: Value) -> dict[str, object]:
+def _plain_map(value: Value, depth: int = 1) -> dict[str, object]:
+    _check_depth(depth)
     found: dict[str, object] = {}
     for key, inner in value.pairs:
         if key.kind is not Kind.STRING:
             raise ValueError(f"key is not of type string: {_short(str(key))}")
-        found[key.text] = _plain(inner)
+        found[key.text] = _plain(inner, depth)
     return found
 
 
-def _plain(value: Value) -> object:
+def _check_depth(depth: int) -> None:
+    """Protobuf reads no message with more levels, and each of these is several of its own."""
+    if depth > _MAX_METADATA_DEPTH:
+        raise ValueError(f"more than {_MAX_METADATA_DEPTH} levels")
+
+
+def _plain(value: Value, depth: int) -> object:
     """A value as JSON could say it."""
     if value.kind is Kind.MAP:
-        return _plain_map(value)
+        return _plain_map(value, depth + 1)
     if value.kind is Kind.LIST:
-        return [_plain(item) for item in value.items]
+        _check_depth(depth + 1)
+        return [_plain(item, depth + 1) for item in value.items]
     if value.kind is Kind.STRING:
         return value.text
     if value.kind is Kind.FLOAT:

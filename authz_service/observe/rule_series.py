@@ -20,13 +20,15 @@ _HELP: Final = {
 }
 _MOST_RULES: Final = 2_000
 _OTHER: Final = ("other", "")
+_LONGEST_NAME: Final = 200
 
 
 class RuleSeries(Collector):
     """Plain numbers until somebody scrapes.
 
     Rules may put values of requests into their names (`value_to_metric`, `detailed_metric`): after
-    2,000 names the rest is counted together, under the domain `other`.
+    2,000 names the rest is counted together, under the domain `other`. Names end after 200
+    characters.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class RuleSeries(Collector):
 
     def hit(self, domain: str, rule: str, increments: Increments) -> None:
         """One hit of a rule."""
+        rule = rule[:_LONGEST_NAME]
         counts = self._rules.get((domain, rule)) or self._counts(domain, rule)
         for place, increment in enumerate(astuple(increments)):
             counts[place] += increment

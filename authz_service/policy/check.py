@@ -11,7 +11,7 @@ from authz_service.policy.check_providers import check_providers
 from authz_service.policy.merge import Merged
 from authz_service.policy.notation import is_name_of_a_window
 from authz_service.policy.problem import Path, Rule
-from authz_service.policy.schema import DefaultsPart, RoutePart, TierPart
+from authz_service.policy.schema import DefaultsPart, RouteLimitPart, RoutePart, TierPart
 from authz_service.policy.shape import well_formed
 
 Routes = list[tuple[Path, RoutePart]]
@@ -30,6 +30,7 @@ def check_meaning(merged: Merged) -> None:
     _check_callers(merged, routes)
     _check_route_tiers(merged, routes)
     _check_limit_names(merged, routes, tiers)
+    _check_global_limit_names(merged, routes)
     _check_costs(merged, routes, tiers)
 
 
@@ -153,6 +154,25 @@ def _check_limit_names(merged: Merged, routes: Routes, tiers: Iterable[Tier]) ->
                 )
             elif meanings.setdefault(part.name, part.rate)[1:] != part.rate[1:]:
                 merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
+
+
+def _check_global_limit_names(merged: Merged, routes: Routes) -> None:
+    """One name is one counter over all callers. Nothing else is counted beside it."""
+    meanings: dict[str, RouteLimitPart] = {}
+    for path, route in routes:
+        names = [part.name for part in route.global_limits]
+        for place, part in enumerate(route.global_limits):
+            where = (*path, "global_limits", place, "name")
+            shown = merged.shown(where, part.name)
+            if part.name in names[:place]:
+                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} stands in this route twice")
+                continue
+            first = meanings.setdefault(part.name, part)
+            if first.rate[1:] != part.rate[1:]:
+                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
+            elif first.on_store_failure != part.on_store_failure:
+                text = f"{shown} has another on_store_failure elsewhere"
+                merged.report(Rule.LIMIT_NAME_CLASH, where, text)
 
 
 def _check_costs(merged: Merged, routes: Routes, tiers: list[Tier]) -> None:

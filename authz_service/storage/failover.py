@@ -92,7 +92,7 @@ class FailoverStore:
         except StoreError:
             if any(map(_denies, hits)):
                 raise
-        local = tuple(hit for hit in hits if hit.on_store_failure is StoreFailure.LOCAL)
+        local = _counted_here(hits)
         if not local:
             self._metrics.fallback_decided(Scope.UNCOUNTED)
             return Counted(over=False, counts=(None,) * len(hits), scope=Scope.UNCOUNTED)
@@ -246,6 +246,15 @@ class FailoverStore:
         if now_ms >= self._next_warning_ms:
             self._next_warning_ms = now_ms + _WARNING_INTERVAL_MS
             _log.warning("the counter store did not take a charge", error=str(error))
+
+
+def _counted_here(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
+    """Those to be counted here. Quotas refuse all together, and one that is left out never does."""
+    local = tuple(hit for hit in hits if hit.on_store_failure is StoreFailure.LOCAL)
+    left_out = (hit for hit in hits if hit.on_store_failure is not StoreFailure.LOCAL)
+    if not any(hit.says is Says.QUOTA for hit in left_out):
+        return local
+    return tuple(replace(hit, says=Says.SHADOW) if hit.says is Says.QUOTA else hit for hit in local)
 
 
 def _denies(hit: Hit) -> bool:

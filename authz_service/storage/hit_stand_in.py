@@ -24,7 +24,7 @@ _NOTHING: Final = _Heard(0, 0)
 
 
 class HitStandIn:
-    """What `StandIn` is for charges, in the same memory, and under the same promises.
+    """What `StandIn` is for charges, and under the same promises.
 
     The waits that it tells may be longer than needed, never shorter.
     """

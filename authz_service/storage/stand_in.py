@@ -25,7 +25,7 @@ class StandIn:
 
     `sharing` is how many processes share the limits. Each then admits its part of them while the
     store is away: the limit divided by their number, but one at least. `hits` counts requests with
-    several subjects, in the same memory.
+    several subjects, in a memory of their own.
     """
 
     def __init__(
@@ -35,7 +35,10 @@ class StandIn:
         self._sharing = sharing
         self._counters = counters or MemoryStore(clock)
         self._last = LastReadings()
-        self.hits = HitStandIn(clock, sharing=sharing, counters=self._counters)
+        # Of their own: what descriptors are counted by comes from requests, and whoever can invent
+        # values could use up the counters of callers.
+        self._hit_counters = MemoryStore(clock)
+        self.hits = HitStandIn(clock, sharing=sharing, counters=self._hit_counters)
         self.under_way = UnderWay()
 
     def heard(self, subject: str, metered: Metered) -> None:
@@ -79,6 +82,7 @@ class StandIn:
     async def close(self) -> None:
         """Forget everything that was counted here."""
         await self._counters.close()
+        await self._hit_counters.close()
 
     def _taken(self, subject: str, limit: Limit, now_ms: int) -> Taken:
         """What the shared store holds of a limit, what it may be taking at this moment included."""

@@ -13,6 +13,10 @@ from authz_service.wire.pb import ratelimit_pb2 as pb
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
+MAX_DESCRIPTORS: Final = 256
+MAX_ENTRIES: Final = 64
+"""Of one descriptor. A question of more would hold up the worker, and the store, for everybody."""
+
 _UNITS: Final[Mapping[int, Unit]] = {unit.number: unit for unit in Unit}
 
 
@@ -27,6 +31,8 @@ def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
         raise UnanswerableError("rate limit domain must not be empty")
     if not message.descriptors:
         raise UnanswerableError("rate limit descriptor list must not be empty")
+    if len(message.descriptors) > MAX_DESCRIPTORS:
+        raise ValueError(f"descriptors: more than {MAX_DESCRIPTORS}")
     return RateLimitRequest(
         domain=message.domain,
         descriptors=tuple(
@@ -92,6 +98,8 @@ def _limit(override: Override) -> pb.RateLimitDescriptor.RateLimitOverride:
 
 
 def _descriptor(message: pb.RateLimitDescriptor, place: int) -> Descriptor:
+    if len(message.entries) > MAX_ENTRIES:
+        raise ValueError(f"descriptors[{place}].entries: more than {MAX_ENTRIES}")
     if message.is_negative_hits:
         raise ValueError(f"descriptors[{place}].is_negative_hits: hits cannot be given back")
     return Descriptor(

@@ -213,3 +213,21 @@ async def test_while_the_store_is_away_the_same_limits_are_counted_here() -> Non
     stack = Stack()
     stack.shared.fault = Fault.FAILING
     assert [(await stack.ask("two", "clock")).over for _ in range(3)] == [False, False, True]
+
+
+async def test_where_nothing_refuses_an_absent_store_does_not_either() -> None:
+    """The switch holds for limits that are denied then."""
+    stack = Stack(AWAY, AnswerOptions(shadow=True))
+    stack.shared.fault = Fault.FAILING
+    assert [(await stack.ask("deny")).over for _ in range(3)] == [False] * 3
+
+
+@pytest.mark.parametrize("all_quota", [False, True])
+async def test_a_quota_that_is_left_out_keeps_the_others_from_refusing(all_quota: bool) -> None:  # noqa: FBT001
+    """It is never over, so not all of them are; and what passes is counted."""
+    text = AWAY if all_quota else AWAY.replace("{key: ", "{quota_mode: true, key: ")
+    stack = Stack(text, AnswerOptions(quota=all_quota))
+    stack.shared.fault = Fault.FAILING
+    answers = [await stack.ask("local", "allow") for _ in range(2)]
+    assert [it.over for it in answers] == [False, False]
+    assert left(answers[1]) == [(True, 0), (False, 0)]

@@ -63,6 +63,7 @@ def test_right_files_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "shadow_mode": True,
         "quota_mode": False,
         "metadata": {},
+        "on_store_failure": "local",
     }
 
 

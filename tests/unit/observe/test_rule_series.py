@@ -47,3 +47,10 @@ def test_rules_are_bounded() -> None:
     found = collected(series)
     assert len(found) == 2_001
     assert found["total_hits_total", "other", ""] == 3_000
+
+
+def test_names_are_cut() -> None:
+    """Values of requests are as long as clients like."""
+    series = RuleSeries()
+    series.hit("shop", "x" * 60_000, Increments(total_hits=1))
+    assert [len(rule) for _, _, rule in collected(series)] == [200]

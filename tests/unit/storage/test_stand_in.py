@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from authz_service.core.hits import Hit
 from authz_service.core.meter import Metered, Reading, Scope
 from authz_service.core.rules import Charge, Limit, Period, Quota, Rate
+from authz_service.storage.memory import MemoryStore
 from authz_service.storage.stand_in import StandIn
 from authz_service.testing.clock import ManualClock
 
@@ -128,6 +130,16 @@ async def test_what_was_counted_here_is_held_in_the_shared_store() -> None:
     assert await stand_in.held("key:b", charges) is charges
     clock.advance(WINDOW)
     assert await stand_in.held("key:a", charges) is charges
+
+
+async def test_descriptors_cannot_use_up_the_counters_of_callers() -> None:
+    """What they are counted by comes from requests; callers are counted in a memory apart."""
+    clock = ManualClock()
+    stand_in = StandIn(clock, counters=MemoryStore(clock, max_counters=1))
+    for number in range(3):
+        hit = Hit(f"descriptor:{number}", Rate(name="60s", limit=5, window_ms=60_000))
+        assert not (await stand_in.hits.hit((hit,))).over
+    assert await left(stand_in, TEN) == 9
 
 
 async def test_a_wait_for_places_held_here_is_long_enough() -> None:

@@ -110,6 +110,17 @@ def test_hits_to_give_back_are_refused(client: Client) -> None:
         client.read(domain="d", descriptors=[giving])
 
 
+def test_a_question_is_bounded(client: Client) -> None:
+    """As many descriptors and entries as anybody needs; more would hold up everybody else."""
+    entry, few = ("a", "b"), client.descriptor(("a", "b"))
+    most = client.read(domain="d", descriptors=[client.descriptor(*[entry] * 64)] + [few] * 255)
+    assert (len(most.descriptors), len(most.descriptors[0].entries)) == (256, 64)
+    with pytest.raises(ValueError, match=r"^descriptors: more than 256$"):
+        client.read(domain="d", descriptors=[few] * 257)
+    with pytest.raises(ValueError, match=r"^descriptors\[1\].entries: more than 64$"):
+        client.read(domain="d", descriptors=[few, client.descriptor(*[entry] * 65)])
+
+
 def test_a_question_about_nothing_has_no_answer(client: Client) -> None:
     """Without a domain, or without descriptors, in the words that clients know; domain first."""
     with pytest.raises(UnanswerableError, match=r"^rate limit domain must not be empty$"):
