@@ -33,12 +33,7 @@ local REMEMBERED = 2000
 
 -- `first` is where the four boundaries stand in ARGV. Without `stop` the moment is outside them.
 local function read_quota(key, cost, limit, first)
-  local value = redis.call('GET', key)
-  local since, used = 0, 0
-  if value then
-    since, used = unpack_number('<I8I8', value)
-  end
-  local moment = math.max(now, since)
+  local since, used, moment = read_tally(key)
   local start, stop = tonumber(ARGV[first]), nil
   if moment < start then
     return {moment = moment}

@@ -177,3 +177,13 @@ local function take_buckets(key, counter)
   redis.call('SET', key, value, 'PXAT', moment + counter.window + KEPT)
   counter.reset = oldest + counter.window - now
 end
+
+-- The start that a tally was counted under last, its count, and its time.
+local function read_tally(key)
+  local value = redis.call('GET', key)
+  local since, used = 0, 0
+  if value then
+    since, used = unpack_number('<I8I8', value)
+  end
+  return since, used, math.max(now, since)
+end

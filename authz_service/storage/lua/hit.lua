@@ -27,12 +27,7 @@ local PER_HIT = 5
 local MOST = 9007199254740991
 
 local function read_fixed(key, cost, limit, window)
-  local value = redis.call('GET', key)
-  local since, used = 0, 0
-  if value then
-    since, used = unpack_number('<I8I8', value)
-  end
-  local moment = math.max(now, since)
+  local since, used, moment = read_tally(key)
   local start = moment - moment % window
   if since < start then
     since, used = start, 0
