@@ -11,6 +11,7 @@ from authz_service.core.meter import Scope
 from authz_service.storage.generations import Generations
 from authz_service.storage.last_readings import COUNTERS
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.shares import share, taken_share
 
 
 class _Heard(NamedTuple):
@@ -84,12 +85,12 @@ class HitStandIn:
         whole = hit.limit.limit
         if not whole:
             return hit
-        places = max(1, whole // self._sharing)
+        places = share(whole, self._sharing)
         return replace(
             hit,
             limit=replace(hit.limit, limit=places),
             cost=hit.cost if hit.cost > whole else min(hit.cost, places),
-            held=-(-places * taken.places // whole),
+            held=taken_share(taken.places, whole, places),
         )
 
 

@@ -9,6 +9,7 @@ from authz_service.core.rules import Charge, Limit, Rate
 from authz_service.storage.hit_stand_in import HitStandIn
 from authz_service.storage.last_readings import LastReadings, Taken
 from authz_service.storage.memory import MemoryStore
+from authz_service.storage.shares import share, taken_share
 from authz_service.storage.under_way import UnderWay
 
 ALONE: Final = 1
@@ -100,9 +101,9 @@ class StandIn:
     def _part(self, charge: Charge, taken: Taken) -> Charge:
         """What a charge is here: of a part of the limit, of which as large a part is taken."""
         whole = charge.limit.limit
-        places = max(1, whole // self._sharing)
+        places = share(whole, self._sharing)
         limit = charge.limit if places == whole else replace(charge.limit, limit=places)
-        held = -(-places * taken.places // whole)
+        held = taken_share(taken.places, whole, places)
         return replace(charge, limit=limit, cost=min(charge.cost, places), held=held)
 
     async def _told(self, subject: str, reading: Reading, charge: Charge, taken: Taken) -> Reading:
