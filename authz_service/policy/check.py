@@ -1,7 +1,8 @@
 """What a schema cannot say: rules that span several values of a policy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
+from typing import Literal
 
 from authz_service.core.identify import ANONYMOUS_TIER
 from authz_service.core.match import covers
@@ -136,43 +137,45 @@ def _default_authentication(merged: Merged) -> str:
 def _check_limit_names(merged: Merged, routes: Routes, tiers: Iterable[Tier]) -> None:
     """One name is one counter of a caller, so it must mean one limit."""
     of_tiers = {limit.name for tier in tiers for limit in (tier.rate, tier.quota) if limit}
-    meanings: dict[str, tuple[str, int, int]] = {}
-    for path, route in routes:
-        names = [part.name for part in route.limits]
-        for place, part in enumerate(route.limits):
-            where = (*path, "limits", place, "name")
-            shown = merged.shown(where, part.name)
-            if part.name in names[:place]:
-                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} stands in this route twice")
-            elif part.name in of_tiers:
-                merged.report(
-                    Rule.LIMIT_NAME_CLASH, where, f"{shown} is the name of a tier's limit"
-                )
-            elif is_name_of_a_window(part.name):
-                merged.report(
-                    Rule.LIMIT_NAME_CLASH, where, f"{shown} may be the name of a key's own limit"
-                )
-            elif meanings.setdefault(part.name, part.rate)[1:] != part.rate[1:]:
-                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
+    meanings: dict[str, RouteLimitPart] = {}
+    for where, part in _each_once(merged, routes, "limits"):
+        shown = merged.shown(where, part.name)
+        if part.name in of_tiers:
+            merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} is the name of a tier's limit")
+        elif is_name_of_a_window(part.name):
+            text = f"{shown} may be the name of a key's own limit"
+            merged.report(Rule.LIMIT_NAME_CLASH, where, text)
+        elif meanings.setdefault(part.name, part).rate[1:] != part.rate[1:]:
+            merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
 
 
 def _check_global_limit_names(merged: Merged, routes: Routes) -> None:
     """One name is one counter over all callers. Nothing else is counted beside it."""
     meanings: dict[str, RouteLimitPart] = {}
+    for where, part in _each_once(merged, routes, "global_limits"):
+        shown = merged.shown(where, part.name)
+        first = meanings.setdefault(part.name, part)
+        if first.rate[1:] != part.rate[1:]:
+            merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
+        elif first.on_store_failure != part.on_store_failure:
+            text = f"{shown} has another on_store_failure elsewhere"
+            merged.report(Rule.LIMIT_NAME_CLASH, where, text)
+
+
+def _each_once(
+    merged: Merged, routes: Routes, key: Literal["limits", "global_limits"]
+) -> Iterator[tuple[Path, RouteLimitPart]]:
+    """The limits of all routes and where their names stand; reports one that a route has twice."""
     for path, route in routes:
-        names = [part.name for part in route.global_limits]
-        for place, part in enumerate(route.global_limits):
-            where = (*path, "global_limits", place, "name")
-            shown = merged.shown(where, part.name)
+        parts: list[RouteLimitPart] = getattr(route, key)
+        names = [part.name for part in parts]
+        for place, part in enumerate(parts):
+            where = (*path, key, place, "name")
             if part.name in names[:place]:
+                shown = merged.shown(where, part.name)
                 merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} stands in this route twice")
                 continue
-            first = meanings.setdefault(part.name, part)
-            if first.rate[1:] != part.rate[1:]:
-                merged.report(Rule.LIMIT_NAME_CLASH, where, f"{shown} has another rate elsewhere")
-            elif first.on_store_failure != part.on_store_failure:
-                text = f"{shown} has another on_store_failure elsewhere"
-                merged.report(Rule.LIMIT_NAME_CLASH, where, text)
+            yield where, part
 
 
 def _check_costs(merged: Merged, routes: Routes, tiers: list[Tier]) -> None:
