@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from authz_service.core import descriptor_answer as answers
-from authz_service.core.descriptor_answer import AnswerOptions
+from authz_service.core.descriptor_answer import AnswerOptions, answer
 from authz_service.core.descriptor_hits import hits_of
 from authz_service.core.descriptor_metrics import (
     Increments,
@@ -79,7 +78,7 @@ class DescriptorLimiter:
         for rule, hit, count in zip(resolved, hits, counts, strict=True):
             if hit and count:
                 self._tell(request.domain, rule, hit, count)
-        return answers.answer(request, resolved, tuple(map(_told, counts)), self._options)
+        return answer(request, resolved, counts, self._options)
 
     async def _counts(self, hits: tuple[Hit | None, ...]) -> list[Count | None]:
         asked = tuple(self._rehearsed(hit) for hit in hits if hit)
@@ -114,14 +113,3 @@ class DescriptorLimiter:
                 shadow=shadow,
             )
         self._told(domain, measured_name(domain, resolved.measured_as), increments)
-
-
-def _told(count: Count | None) -> answers.Count | None:
-    if count is None:
-        return None
-    return answers.Count(
-        over=count.over,
-        remaining=count.remaining,
-        reset_ms=count.reset_ms,
-        retry_after_ms=count.retry_after_ms,
-    )

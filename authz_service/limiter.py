@@ -41,7 +41,9 @@ class Questions(Protocol):
     async def should_rate_limit(
         self, request: RateLimitRequest, *, request_id: str, once: str | None
     ) -> RateLimitResponse:
-        """Count one question and answer it.
+        """Count one question and answer it. `request_id` is for the log, and may be empty.
+
+        Questions under one `once` are one question that was sent again.
 
         Raises:
             UnanswerableError: there is nothing to answer by.

@@ -12,20 +12,8 @@ from authz_service.core.descriptors import (
     Resolved,
     Status,
 )
+from authz_service.core.hits import Count
 from authz_service.core.limit_headers import seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """What the store says of one counter, after this call.
-
-    `retry_after_ms` is how long this call must wait for its places, 0 if it has them.
-    """
-
-    over: bool
-    remaining: int
-    reset_ms: int
-    retry_after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,13 @@ from typing import TypeAlias
 import grpc
 
 from authz_service.engine import Engine
+from authz_service.limiter import Questions
 from authz_service.settings import GrpcServer
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server, listen
-from authz_service.transports.rate_limit import RateLimiter, RateLimitServicer
+from authz_service.transports.rate_limit import RateLimitServicer
 from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
 
 _CHECK = "/envoy.service.auth.v3.Authorization/Check"
@@ -60,7 +61,7 @@ class Worker:
 
 @asynccontextmanager
 async def serving(
-    engine: Engine, *, kind: GrpcServer, address: str, limiter: RateLimiter | None = None
+    engine: Engine, *, kind: GrpcServer, address: str, limiter: Questions | None = None
 ) -> AsyncIterator[Worker]:
     """Serve `engine`, and `limiter` if there is one, at `address` with one of the two servers."""
     names = (

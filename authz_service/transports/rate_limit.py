@@ -1,13 +1,12 @@
 """envoy.service.ratelimit.v3 ShouldRateLimit: decode, decide, encode."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import grpc
 import structlog
 
-from authz_service.core.descriptors import RateLimitRequest, RateLimitResponse
 from authz_service.errors import StoreError, UnanswerableError
+from authz_service.limiter import Questions
 from authz_service.transports.in_flight import InFlight
 from authz_service.wire import services
 from authz_service.wire.ratelimit_request import decode_rate_limit_request, once_of, request_id_of
@@ -16,23 +15,6 @@ from authz_service.wire.ratelimit_response import encode_rate_limit_response
 _log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[services.RateLimitRequest, services.RateLimitResponse]
-
-
-class RateLimiter(Protocol):
-    """Decides about descriptors."""
-
-    async def should_rate_limit(
-        self, request: RateLimitRequest, *, request_id: str, once: str | None
-    ) -> RateLimitResponse:
-        """Count one question and answer it. `request_id` is for the log, and may be empty.
-
-        Questions under one `once` are one question that was sent again, and are counted once.
-
-        Raises:
-            UnanswerableError: there is no configuration to answer by.
-            StoreError: the counters cannot be had, and the limit is one that then refuses.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +26,7 @@ class _NoAnswer:
 class RateLimitServicer(services.RateLimitServiceServicer):
     """Answers Envoy's rate limit filter, and every other client of that service."""
 
-    def __init__(self, limiter: RateLimiter, *, in_flight: InFlight) -> None:
+    def __init__(self, limiter: Questions, *, in_flight: InFlight) -> None:
         self._limiter = limiter
         self._in_flight = in_flight
 

@@ -8,6 +8,7 @@ from google.protobuf import json_format
 from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimitRequest, Unit
 from authz_service.core.global_limits import ONCE, REQUEST_ID
 from authz_service.core.request_id import is_sane
+from authz_service.core.resolve import Unanswerable
 from authz_service.errors import UnanswerableError
 from authz_service.wire.pb import ratelimit_pb2 as pb
 
@@ -28,9 +29,9 @@ def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
         ValueError: it asks for what nobody can count. The text says what and where.
     """
     if not message.domain:
-        raise UnanswerableError("rate limit domain must not be empty")
+        raise UnanswerableError(Unanswerable.NO_DOMAIN.value)
     if not message.descriptors:
-        raise UnanswerableError("rate limit descriptor list must not be empty")
+        raise UnanswerableError(Unanswerable.NO_DESCRIPTORS.value)
     if len(message.descriptors) > MAX_DESCRIPTORS:
         raise ValueError(f"descriptors: more than {MAX_DESCRIPTORS}")
     return RateLimitRequest(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz_service.core.descriptor_answer import AnswerOptions, Count, HeaderNames, answer
+from authz_service.core.descriptor_answer import AnswerOptions, HeaderNames, answer
 from authz_service.core.descriptors import (
     UNLIMITED_REMAINING,
     DescriptorLimit,
@@ -13,6 +13,7 @@ from authz_service.core.descriptors import (
     Status,
     Unit,
 )
+from authz_service.core.hits import Count
 from authz_service.testing.descriptors import asking, descriptor, limit_of
 
 UNLIMITED = DescriptorLimit(unit=None)
@@ -22,12 +23,26 @@ Told = tuple[DescriptorLimit | None, Count | None]
 
 def room(remaining: int, reset_ms: int = 30_000) -> Count:
     """A call that fits."""
-    return Count(over=False, remaining=remaining, reset_ms=reset_ms)
+    return Count(
+        over=False,
+        remaining=remaining,
+        reset_ms=reset_ms,
+        retry_after_ms=0,
+        used_before=0,
+        counted=True,
+    )
 
 
 def full(wait_ms: int = 20_000) -> Count:
     """A call that does not fit."""
-    return Count(over=True, remaining=0, reset_ms=20_000, retry_after_ms=wait_ms)
+    return Count(
+        over=True,
+        remaining=0,
+        reset_ms=20_000,
+        retry_after_ms=wait_ms,
+        used_before=0,
+        counted=False,
+    )
 
 
 def answered(*told: Told, options: AnswerOptions = PLAIN) -> RateLimitResponse:
