@@ -20,6 +20,7 @@ from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.metrics import Metrics
+from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
 from authz_service.storage.failover import FailoverStore
@@ -96,6 +97,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         options=_answer_options(settings),
         near_ratio=settings.ratelimit_near,
         told=metrics.rule_hit,
+        domain_unknown=UnknownDomains(clock, counted=metrics.rate_limit.domain_unknown).asked_for,
     )
     limiter = Limiter(of_policy=global_limits, of_files=descriptors)
     tell_loaded(metrics, configuration)
@@ -105,7 +107,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     server = build_server(
         settings.grpc_server,
         authorization=checks,
-        rate_limit=RateLimitServicer(limiter, in_flight=in_flight),
+        rate_limit=RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit),
         health=health,
     )
     return Application(

@@ -45,12 +45,14 @@ class DescriptorLimiter:
         options: AnswerOptions,
         near_ratio: float,
         told: Hitting,
+        domain_unknown: Callable[[str], None],
     ) -> None:
         self._rules = rules
         self._counter = counter
         self._options = options
         self._near_ratio = near_ratio
         self._told = told
+        self._domain_unknown = domain_unknown
 
     def use(self, rules: DescriptorRules | None) -> None:
         """Decide by these rules from the next question on."""
@@ -72,6 +74,8 @@ class DescriptorLimiter:
         resolution = resolve(self._rules, request)
         if isinstance(resolution, Unanswerable):
             raise UnanswerableError(resolution.value)
+        if not resolution.is_domain_known:
+            self._domain_unknown(request.domain)
         resolved = resolution.resolved
         hits = hits_of(request.domain, resolved, all_quota=self._options.quota)
         counts = await self._counts(hits)

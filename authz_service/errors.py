@@ -21,6 +21,10 @@ class UnanswerableError(AuthzServiceError):
     """A question of `ShouldRateLimit` that has no answer. The message goes to whoever asked."""
 
 
+class TooLargeError(AuthzServiceError, ValueError):
+    """A question has more parts, or more bytes, than are looked at: the fault of whoever asked."""
+
+
 class ListenError(AuthzServiceError):
     """An address cannot be listened on. The message names it."""
 

@@ -23,6 +23,7 @@ from authz_service.observe.metrics import (
     JWKS_KEYS_GAUGE,
     KEY_STORE_GAUGE,
 )
+from authz_service.observe.rate_limit_series import JsonSeries
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -181,7 +182,9 @@ class _Service:
         healthcheck = healthcheck_endpoint(lambda: self._phase() is Phase.READY)
         endpoints = {("GET", "/healthcheck"): healthcheck}
         if self._settings.ratelimit_json:
-            endpoints["POST", "/json"] = json_endpoint(self._ask_a_worker)
+            series = JsonSeries()
+            self._scrape.register(series.collector)
+            endpoints["POST", "/json"] = json_endpoint(self._ask_a_worker, refused=series.refused)
         return endpoints
 
     async def _ask_a_worker(self, question: RateLimitRequest) -> RateLimitResponse:

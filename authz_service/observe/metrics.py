@@ -1,7 +1,7 @@
 """What one process counts about itself, in the words of the sidecar.
 
-Every name, label and bucket stands here. Label values come from the policy and from our own
-vocabulary, never from a request: their number is bounded.
+Every name, label and bucket stands here or in a module beside it. Label values come from the
+policy and from our own vocabulary, never from a request: their number is bounded.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,15 +15,13 @@ from prometheus_client.registry import Collector
 from authz_service.core.descriptor_metrics import Increments
 from authz_service.core.meter import Metered, Scope
 from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
+from authz_service.observe.buckets import BUCKETS_SECONDS
 from authz_service.observe.exposition import Encoder
 from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
+from authz_service.observe.rate_limit_series import RateLimitSeries
 from authz_service.observe.rule_series import RuleSeries
 
-_BUCKETS_SECONDS = (
-    *(0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005),
-    *(0.01, 0.025, 0.05, 0.1, 0.25),  # Envoy waits no longer for a check
-)
 _SLOW_SECONDS = 0.01
 
 FALLBACK_GAUGE: Final = "authz_fallback_active"
@@ -85,7 +83,10 @@ _DECISIONS: Final[Mapping[str, Decision]] = {
 
 
 class Metrics:
-    """The series of one process, in a registry of their own."""
+    """The series of one process, in a registry of their own.
+
+    `rate_limit` are those of the questions of `ShouldRateLimit`.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -99,7 +100,7 @@ class Metrics:
         self._decision_duration = Histogram(
             "authz_decision_duration_seconds",
             "Time from a decoded check to its answer.",
-            buckets=_BUCKETS_SECONDS,
+            buckets=BUCKETS_SECONDS,
             registry=self._registry,
         )
         self._shadows = Counter(
@@ -113,6 +114,7 @@ class Metrics:
         self._registry.register(self._limits)
         self._rules = RuleSeries()
         self._registry.register(self._rules)
+        self.rate_limit = RateLimitSeries(self._registry)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
@@ -258,7 +260,7 @@ class _StoreSeries:
         self.duration = Histogram(
             "authz_store_call_duration_seconds",
             "Time a call to the shared counter store took, whatever came of it.",
-            buckets=_BUCKETS_SECONDS,
+            buckets=BUCKETS_SECONDS,
             registry=registry,
         )
         self.denials_recalled = Counter(

@@ -9,6 +9,7 @@ import grpc
 
 from authz_service.engine import Engine
 from authz_service.limiter import Questions
+from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
@@ -61,9 +62,18 @@ class Worker:
 
 @asynccontextmanager
 async def serving(
-    engine: Engine, *, kind: GrpcServer, address: str, limiter: Questions | None = None
+    engine: Engine,
+    *,
+    kind: GrpcServer,
+    address: str,
+    limiter: Questions | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Worker]:
-    """Serve `engine`, and `limiter` if there is one, at `address` with one of the two servers."""
+    """Serve `engine`, and `limiter` if there is one, at `address` with one of the two servers.
+
+    Questions to the limiter are counted in `metrics`.
+    """
+    series = (metrics or Metrics()).rate_limit
     names = (
         [AUTHORIZATION_SERVICE] if limiter is None else [AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH]
     )
@@ -72,7 +82,9 @@ async def serving(
         kind,
         authorization=ExtAuthzServicer(engine, in_flight=in_flight),
         health=health,
-        rate_limit=None if limiter is None else RateLimitServicer(limiter, in_flight=in_flight),
+        rate_limit=None
+        if limiter is None
+        else RateLimitServicer(limiter, in_flight=in_flight, series=series),
     )
     listen(server, address)
     await server.start()

@@ -9,7 +9,8 @@ import structlog
 from aiohttp import web
 
 from authz_service.core.global_limits import DOMAIN as POLICY_DOMAIN
-from authz_service.errors import UnanswerableError
+from authz_service.errors import TooLargeError, UnanswerableError
+from authz_service.observe.rate_limit_series import JsonRefusal
 from authz_service.wire.ratelimit_request import rate_limit_request_from_json
 from authz_service.wire.ratelimit_response import rate_limit_response_as_json
 from authz_service.wire.services import RateLimitRequest, RateLimitResponse
@@ -22,15 +23,27 @@ _STATUS: Final = {
     RateLimitResponse.OVER_LIMIT: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
+_EXPECTED: Final = (
+    *(ValueError, UnanswerableError, TimeoutError),
+    *(web.RequestPayloadError, ConnectionError),
+)
+
 _log = structlog.get_logger(__name__)
 
 Ask = Callable[[RateLimitRequest], Awaitable[RateLimitResponse]]
 """Puts a question to a worker; raises UnanswerableError where there is no answer."""
 
+Refused = Callable[[JsonRefusal], None]
+"""Told of each question that gets a 400, and why."""
+
 Endpoint = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def json_endpoint(ask: Ask) -> Endpoint:
+class _PolicyDomainError(ValueError):
+    """The question is about the policy's own limits."""
+
+
+def json_endpoint(ask: Ask, *, refused: Refused) -> Endpoint:
     """Questions in protobuf's JSON form. Each counts like any other.
 
     Whatever keeps one from being answered is a 400, as clients of the other service know it; why,
@@ -41,12 +54,11 @@ def json_endpoint(ask: Ask) -> Endpoint:
         try:
             async with asyncio.timeout(_SECONDS):
                 message = await ask(_question(await _body(request)))
-        except (ValueError, UnanswerableError) as error:
-            return _bad_request(str(error))
-        except TimeoutError:
-            return _bad_request("it took too long")
-        except (web.RequestPayloadError, ConnectionError):
-            return _bad_request("the request is malformed")
+        except _EXPECTED as error:
+            reason, words = _why(error)
+            refused(reason)
+            _log.warning("a question in JSON was not answered", reason=words)
+            return web.Response(status=HTTPStatus.BAD_REQUEST, text="Bad Request\n")
         return web.Response(
             status=_STATUS.get(message.overall_code, HTTPStatus.INTERNAL_SERVER_ERROR),
             text=rate_limit_response_as_json(message),
@@ -72,17 +84,28 @@ async def _body(request: web.BaseRequest) -> bytes:
     async for part in request.content.iter_any():
         content += part
         if len(content) > MAX_BODY_BYTES:
-            raise ValueError(f"the body has more than {MAX_BODY_BYTES} bytes")
+            raise TooLargeError(f"the body has more than {MAX_BODY_BYTES} bytes")
     return bytes(content)
 
 
 def _question(text: bytes) -> RateLimitRequest:
     question = rate_limit_request_from_json(text)
     if question.domain == POLICY_DOMAIN:
-        raise ValueError("the policy's own limits are asked for by Envoy alone")
+        raise _PolicyDomainError("the policy's own limits are asked for by Envoy alone")
     return question
 
 
-def _bad_request(reason: str) -> web.Response:
-    _log.warning("a question in JSON was not answered", reason=reason)
-    return web.Response(status=HTTPStatus.BAD_REQUEST, text="Bad Request\n")
+def _why(error: Exception) -> tuple[JsonRefusal, str]:
+    """What to count, and what to say in the log."""
+    match error:
+        case TooLargeError():
+            return JsonRefusal.TOO_LARGE, str(error)
+        case _PolicyDomainError():
+            return JsonRefusal.POLICY_DOMAIN, str(error)
+        case ValueError():
+            return JsonRefusal.MALFORMED, str(error)
+        case UnanswerableError():
+            return JsonRefusal.UNANSWERED, str(error)
+        case TimeoutError():
+            return JsonRefusal.TIMEOUT, "it took too long"
+    return JsonRefusal.MALFORMED, "the request is malformed"

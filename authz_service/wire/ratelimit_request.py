@@ -9,7 +9,7 @@ from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimi
 from authz_service.core.global_limits import ONCE, REQUEST_ID
 from authz_service.core.request_id import is_sane
 from authz_service.core.resolve import Unanswerable
-from authz_service.errors import UnanswerableError
+from authz_service.errors import TooLargeError, UnanswerableError
 from authz_service.wire.pb import ratelimit_pb2 as pb
 
 Metadata = Iterable[tuple[str, str | bytes]]
@@ -26,6 +26,7 @@ def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
 
     Raises:
         UnanswerableError: it has no domain or no descriptor, in the words of envoyproxy/ratelimit.
+        TooLargeError: it has more parts than are looked at. The text says which.
         ValueError: it asks for what nobody can count. The text says what and where.
     """
     if not message.domain:
@@ -33,7 +34,7 @@ def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
     if not message.descriptors:
         raise UnanswerableError(Unanswerable.NO_DESCRIPTORS.value)
     if len(message.descriptors) > MAX_DESCRIPTORS:
-        raise ValueError(f"descriptors: more than {MAX_DESCRIPTORS}")
+        raise TooLargeError(f"descriptors: more than {MAX_DESCRIPTORS}")
     return RateLimitRequest(
         domain=message.domain,
         descriptors=tuple(
@@ -100,7 +101,7 @@ def _limit(override: Override) -> pb.RateLimitDescriptor.RateLimitOverride:
 
 def _descriptor(message: pb.RateLimitDescriptor, place: int) -> Descriptor:
     if len(message.entries) > MAX_ENTRIES:
-        raise ValueError(f"descriptors[{place}].entries: more than {MAX_ENTRIES}")
+        raise TooLargeError(f"descriptors[{place}].entries: more than {MAX_ENTRIES}")
     if message.is_negative_hits:
         raise ValueError(f"descriptors[{place}].is_negative_hits: hits cannot be given back")
     return Descriptor(

@@ -49,6 +49,7 @@ class Stack:
         self.clock = ManualClock(1_906_761_610_000)  # ten seconds into a minute
         self.shared = FaultyStore(MemoryStore(self.clock))
         self.told: list[tuple[str, str, Increments]] = []
+        self.unknown: list[str] = []
         counter = FailoverStore(
             self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
         )
@@ -58,6 +59,7 @@ class Stack:
             options=options or AnswerOptions(),
             near_ratio=0.8,
             told=lambda domain, rule, increments: self.told.append((domain, rule, increments)),
+            domain_unknown=self.unknown.append,
         )
 
     async def ask(self, *keys: str, value: str = "x") -> RateLimitResponse:
@@ -149,6 +151,15 @@ async def test_metrics_tell_each_rule_what_became_of_its_hits() -> None:
     assert stack.totals() == (6, 5, 1, 1, 0)
 
 
+async def test_a_domain_that_no_file_has_is_told_of() -> None:
+    """Nothing limits there, which nobody would notice; a descriptor without a limit is no news."""
+    stack = Stack()
+    await stack.ask("two", "unknown")
+    answer = await stack.send(asking(descriptor(("two", "x")), domain="shopp"))
+    assert answer == RateLimitResponse(over=False, statuses=(Status(),))
+    assert stack.unknown == ["shopp"]
+
+
 async def test_metrics_of_a_fixed_limit_are_those_of_the_original() -> None:
     """Two within, of which one is near, then two over."""
     stack = Stack()
@@ -163,6 +174,7 @@ async def test_options_show_in_the_answer() -> None:
     stack = Stack(options=AnswerOptions(shadow=True, header_names=names, metadata=True))
     answers = [await stack.ask("two") for _ in range(3)]
     assert [it.over for it in answers] == [False] * 3
+    assert [it.in_shadow for it in answers] == [False, False, True]
     assert answers[2].headers == (("L", "2"), ("R", "0"), ("S", "60"))
     assert answers[2].metadata == {"domain": "shop", "descriptors": [{"entries": ["two=x"]}]}
 

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
 from authz_service.errors import UnanswerableError
+from authz_service.observe.rate_limit_series import JsonRefusal
 from authz_service.transports import rate_limit_http
 from authz_service.transports.operations import Endpoints, Operations, Phase, Status
 from authz_service.transports.rate_limit_http import (
@@ -33,13 +34,17 @@ BAD_REQUEST: Final = (400, "text/plain; charset=utf-8", b"Bad Request\n")
 
 @dataclass
 class Made:
-    """A worker that answers what it is told to, and remembers what it was asked."""
+    """A worker that answers what it is told to, and remembers what it was asked.
+
+    `refused` are the reasons of the questions that got a 400.
+    """
 
     answer: RateLimitResponse | Exception = field(
         default_factory=lambda: RateLimitResponse(overall_code=RateLimitResponse.OK)
     )
     is_ready: bool = True
     asked: list[RateLimitRequest] = field(default_factory=list)
+    refused: list[JsonRefusal] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, question: RateLimitRequest) -> RateLimitResponse:
@@ -63,7 +68,7 @@ def made() -> Made:
 async def port(made: Made) -> AsyncIterator[int]:
     """Where it is asked."""
     more = {
-        ("POST", "/json"): json_endpoint(made.ask),
+        ("POST", "/json"): json_endpoint(made.ask, refused=made.refused.append),
         ("GET", "/healthcheck"): healthcheck_endpoint(lambda: made.is_ready),
     }
     async with listening(more) as port:
@@ -160,9 +165,10 @@ async def test_an_answer_that_decides_nothing_is_500(port: int, made: Made) -> N
     ids=lambda body: repr(body[:20]),
 )
 async def test_what_is_no_question_is_bad(port: int, made: Made, body: bytes) -> None:
-    """400 in the words of the other service; no worker hears of it."""
+    """400 in the words of the other service, and counted as such; no worker hears of it."""
     assert await send(port, body) == BAD_REQUEST
     assert made.asked == []
+    assert made.refused == [JsonRefusal.MALFORMED]
 
 
 async def test_a_compressed_question_is_bad(port: int, made: Made) -> None:
@@ -181,6 +187,7 @@ async def test_a_question_has_a_largest_size(port: int, made: Made) -> None:
     assert (await send(port, text.ljust(MAX_BODY_BYTES)))[0] == 200
     assert await send(port, text.ljust(MAX_BODY_BYTES + 1)) == BAD_REQUEST
     assert len(made.asked) == 1
+    assert made.refused == [JsonRefusal.TOO_LARGE]
 
 
 async def test_without_an_answer_the_question_was_bad(port: int, made: Made) -> None:
@@ -193,12 +200,14 @@ async def test_without_an_answer_the_question_was_bad(port: int, made: Made) -> 
         "unix:/x: UNKNOWN: no rate limit configuration loaded",
         "it is no RateLimitRequest in JSON",
     ]
+    assert made.refused == [JsonRefusal.UNANSWERED, JsonRefusal.MALFORMED]
 
 
 async def test_the_policys_own_limits_are_out_of_reach(port: int, made: Made) -> None:
     """Nobody can use them up from here."""
     assert await send(port, QUESTION | {"domain": "authz"}) == BAD_REQUEST
     assert made.asked == []
+    assert made.refused == [JsonRefusal.POLICY_DOMAIN]
 
 
 async def test_a_worker_that_hangs_ends_the_wait(
@@ -208,6 +217,7 @@ async def test_a_worker_that_hangs_ends_the_wait(
     monkeypatch.setattr(rate_limit_http, "_SECONDS", 0.1)
     made.go_on.clear()
     assert await send(port, QUESTION) == BAD_REQUEST
+    assert made.refused == [JsonRefusal.TIMEOUT]
 
 
 @asynccontextmanager
@@ -226,7 +236,8 @@ async def connected(port: int, head: bytes) -> AsyncIterator[tuple[StreamReader,
 async def test_a_client_that_leaves_has_asked_nothing(made: Made) -> None:
     """Its half of a body is no question, and no failure of the service either."""
     answers: asyncio.Queue[int | BaseException] = asyncio.Queue()
-    is_asked, endpoint = asyncio.Event(), json_endpoint(made.ask)
+    is_asked = asyncio.Event()
+    endpoint = json_endpoint(made.ask, refused=made.refused.append)
 
     async def recorded(request: web.BaseRequest) -> web.StreamResponse:
         is_asked.set()
@@ -243,6 +254,7 @@ async def test_a_client_that_leaves_has_asked_nothing(made: Made) -> None:
             await is_asked.wait()
         assert await answers.get() == 400
     assert made.asked == []
+    assert made.refused == [JsonRefusal.MALFORMED]
 
 
 async def test_a_body_that_stops_half_way_ends_the_wait(

@@ -2,10 +2,14 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from authz_service.wire.services import RateLimitRequest, RateLimitServiceStub
 from tests.e2e.client import Client, Reply
 from tests.e2e.processes import eventually
 from tests.integration.admin.api import AUTHORIZATION, TOKEN
@@ -89,3 +93,60 @@ def test_without_files_there_is_nothing(start: Start) -> None:
     service.wait_until_ready()
     assert service.operations.get("/healthcheck").status == 404
     assert asked(service).status == 404
+
+
+def answered(service: Service, domain: str) -> int | grpc.StatusCode:
+    """The code that the first worker answers with to a question about Ann, or its status."""
+    question = RateLimitRequest(domain=domain)
+    question.descriptors.add().entries.add(key="user", value="ann")
+    with grpc.insecure_channel(f"unix:{service.socket(0)}") as channel:
+        stub = RateLimitServiceStub(channel)  # type: ignore[no-untyped-call]
+        try:
+            code: int = stub.ShouldRateLimit(question, timeout=5).overall_code
+        except grpc.RpcError as error:
+            status: grpc.StatusCode = error.code()
+            return status
+        return code
+
+
+def counted(service: Service) -> Mapping[str, float]:
+    """What a scrape shows of questions that is not nothing, by name and label values."""
+    text = service.operations.get("/metrics").body.decode()
+    return {
+        " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()))]): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.value and sample.name.startswith("authz_ratelimit")
+        if not sample.name.endswith(("_bucket", "_sum", "_created"))
+    }
+
+
+def test_a_scrape_shows_what_became_of_questions(start: Start, rules: Path) -> None:
+    """Over gRPC and in JSON, answered by the workers or refused before them; in shadow."""
+    service = start(
+        "0",
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_RATELIMIT_SHADOW="true",
+    )
+    wait_until_ready(service)
+    assert [asked(service).status for _ in range(4)] == [200] * 4
+    assert [answered(service, domain) for domain in ("shop", "shopp", "authz")] == [1, 1, 1]
+    assert answered(service, "") is grpc.StatusCode.UNKNOWN
+    for body in (b"{", b'{"domain": "shop"}', b'{"domain": "authz"}'):
+        assert service.operations.send("POST", "/json", (), body).status == 400
+    assert counted(service) == {
+        "authz_ratelimit_answers_total ok files": 6,
+        "authz_ratelimit_answers_total ok policy": 1,
+        "authz_ratelimit_answers_total error files": 2,
+        "authz_ratelimit_errors_total files no_domain": 1,
+        "authz_ratelimit_errors_total files no_descriptors": 1,
+        "authz_ratelimit_duration_seconds_count": 9,
+        "authz_ratelimit_unknown_domain_total": 1,
+        "authz_ratelimit_shadow_answers_total": 1,
+        "authz_ratelimit_json_refused_total malformed": 1,
+        "authz_ratelimit_json_refused_total unanswered": 1,
+        "authz_ratelimit_json_refused_total policy_domain": 1,
+    }

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from authz_service.core.descriptors import Descriptor, Entry, Override, RateLimitRequest, Unit
-from authz_service.errors import UnanswerableError
+from authz_service.errors import TooLargeError, UnanswerableError
 from authz_service.wire import services
 from authz_service.wire.ratelimit_request import (
     decode_rate_limit_request,
@@ -115,9 +115,9 @@ def test_a_question_is_bounded(client: Client) -> None:
     entry, few = ("a", "b"), client.descriptor(("a", "b"))
     most = client.read(domain="d", descriptors=[client.descriptor(*[entry] * 64)] + [few] * 255)
     assert (len(most.descriptors), len(most.descriptors[0].entries)) == (256, 64)
-    with pytest.raises(ValueError, match=r"^descriptors: more than 256$"):
+    with pytest.raises(TooLargeError, match=r"^descriptors: more than 256$"):
         client.read(domain="d", descriptors=[few] * 257)
-    with pytest.raises(ValueError, match=r"^descriptors\[1\].entries: more than 64$"):
+    with pytest.raises(TooLargeError, match=r"^descriptors\[1\].entries: more than 64$"):
         client.read(domain="d", descriptors=[few, client.descriptor(*[entry] * 65)])
 
 
