@@ -156,6 +156,7 @@ class FailoverStore:
         tickets = self._tickets(set(parts.values()))
         asked = await self._stand_in.hits.held(hits)
         began = stopwatch()
+        self._stand_in.hits.began(asked)
         try:
             counted = await self._shared.hit(asked)
         except StoreError as error:
@@ -167,6 +168,8 @@ class FailoverStore:
                 tickets,
             )
             raise
+        finally:
+            self._stand_in.hits.ended(asked)
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
         self._parts_failed({}, tickets)
         self._stand_in.hits.heard(hits, counted)

@@ -1,5 +1,6 @@
 """What a request with several counters gets while the shared store, or a part of it, is away."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,17 @@ class Stack:
     async def over(self, *hits: Hit, times: int = 4) -> list[bool]:
         """Ask the same several times."""
         return [(await self.store.hit(hits)).over for _ in range(times)]
+
+    async def probe(self) -> "asyncio.Task[Counted]":
+        """A question that is on its way to a store that has been away."""
+        self.shared.fault = Fault.FAILING
+        for _ in range(INCIDENTS_TO_OPEN):
+            await self.store.hit((replace(TWO, subject="other"),))
+        self.shared.fault = Fault.SLOW
+        self.clock.advance(PROBE_INTERVAL_MS)
+        probe = asyncio.ensure_future(self.store.hit((TWO, WINDOW)))
+        await asyncio.sleep(0)
+        return probe
 
     def series(self, name: str) -> list[str]:
         """The lines of one series that are not zero."""
@@ -120,6 +132,32 @@ async def test_what_was_counted_here_is_held_when_the_store_is_back(hit: Hit) ->
     assert count.retry_after_ms == ends_ms
     stack.clock.advance(ends_ms)
     assert not (await stack.store.hit((hit,))).over
+
+
+@pytest.mark.parametrize("hit", [TWO, WINDOW], ids=["sliding", "fixed"])
+async def test_what_is_on_its_way_to_the_store_is_not_given_out_here(hit: Hit) -> None:
+    """A probe is under way for one of two places: one passes here, and none when it has passed."""
+    stack = Stack()
+    probe = await stack.probe()
+    first, second = [await stack.store.hit((hit,)) for _ in range(2)]
+    assert (first.over, figures(first)) == (False, [(False, 0)])
+    [count] = second.counts
+    assert count is not None
+    ends_ms = MINUTE if hit is TWO else MINUTE - PROBE_INTERVAL_MS
+    assert (second.over, count.reset_ms, count.retry_after_ms) == (True, ends_ms, ends_ms)
+    stack.shared.fault = None
+    assert not (await probe).over
+    assert (await stack.store.hit((hit,))).over
+
+
+@pytest.mark.parametrize("hit", [TWO, WINDOW], ids=["sliding", "fixed"])
+async def test_what_was_given_up_is_not_under_way(hit: Hit) -> None:
+    """A caller who has gone away during the probe takes no place here."""
+    stack = Stack()
+    probe = await stack.probe()
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await stack.over(hit) == [False, False, True, True]
 
 
 async def test_a_process_admits_its_part_of_a_limit() -> None:
