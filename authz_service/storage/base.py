@@ -73,6 +73,10 @@ class CounterStore(Protocol):
             StoreError: as `charge` does.
         """
 
+    @property
+    def gives_back(self) -> bool:
+        """Whether `hit` may give back what it took, so that a refusal may be over at any moment."""
+
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging: nothing is written.
 

@@ -15,7 +15,7 @@ from authz_service.observe.metrics import Metrics, StoreOutcome
 from authz_service.storage.base import CounterStore, InconclusiveError, PartsFailedError
 from authz_service.storage.breaker import Breaker
 from authz_service.storage.breakers import Breakers
-from authz_service.storage.denials import Denials
+from authz_service.storage.denials import Denials, HitDenials
 from authz_service.storage.hit_stand_in import told_with_held
 from authz_service.storage.stand_in import StandIn
 
@@ -41,6 +41,7 @@ class FailoverStore:
         self._metrics = metrics
         self._breakers = Breakers()
         self._denials = Denials()
+        self._hit_denials = HitDenials()
         self._is_failing = False
         self._next_warning_ms = 0
 
@@ -87,6 +88,10 @@ class FailoverStore:
             StoreError: the shared store did not answer and one of the hits is to be denied then,
                 or this process could not count either.
         """
+        recalled = self._hit_denials.recall(hits, self._clock.monotonic_ms())
+        if recalled is not None:
+            self._metrics.denial_recalled()
+            return recalled
         try:
             return await self._hit_shared(hits)
         except StoreError:
@@ -109,6 +114,7 @@ class FailoverStore:
     def forget_denials(self) -> None:
         """Ask the shared store anew for everybody: what is enforced has changed."""
         self._denials.clear()
+        self._hit_denials.clear()
 
     async def close(self) -> None:
         """Close both stores."""
@@ -152,6 +158,7 @@ class FailoverStore:
         return metered
 
     async def _hit_shared(self, hits: tuple[Hit, ...]) -> Counted:
+        asked_ms = self._clock.monotonic_ms()
         parts = {hit.subject: self._shared.part_of(hit.subject) for hit in hits}
         tickets = self._tickets(set(parts.values()))
         asked = await self._stand_in.hits.held(hits)
@@ -173,7 +180,12 @@ class FailoverStore:
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
         self._parts_failed({}, tickets)
         self._stand_in.hits.heard(hits, counted)
-        return told_with_held(asked, counted)
+        if asked is not hits:  # some of the places are this process's own: no answer to keep
+            return told_with_held(asked, counted)
+        if counted.over and not self._shared.gives_back:
+            received_ms = self._clock.monotonic_ms()
+            self._hit_denials.note(hits, counted, asked_ms=asked_ms, received_ms=received_ms)
+        return counted
 
     def _tickets(self, parts: Iterable[str]) -> dict[str, tuple[Breaker, int]]:
         """Ask the breakers of all parts that a request needs."""

@@ -81,10 +81,10 @@ class HitStandIn:
         looks = (self._part(hit, _NOTHING) for hit in hits)
         looks = (replace(look, cost=0, says=Says.SHADOW) for look in looks)
         found = await self._counters.hit(tuple(looks))
-        return tuple(
-            replace(hit, held=min(count.used_before, hit.limit.limit))
-            for hit, count in _with_counts(hits, found)
-        )
+        held = [min(it.used_before, hit.limit.limit) for hit, it in _with_counts(hits, found)]
+        if not any(held):
+            return hits
+        return tuple(replace(hit, held=n) for hit, n in zip(hits, held, strict=True))
 
     def _taken(self, hit: Hit, now_ms: int) -> _Heard:
         """What the shared store holds of a limit, what it may be taking at this moment included."""

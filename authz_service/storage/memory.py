@@ -122,6 +122,11 @@ class MemoryStore:
         counts = (self._hit(key, hit, it, now_ms, passes=passes) for key, hit, it in together)
         return Counted(not passes, tuple(counts))
 
+    @property
+    def gives_back(self) -> bool:
+        """Nothing is taken before all is known."""
+        return False
+
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.
 

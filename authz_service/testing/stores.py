@@ -32,6 +32,7 @@ class FaultyStore:
         self.calls = 0
         self.parts: dict[str, str] = {}
         self.failing_part: str | None = None
+        self.gives_back = inner.gives_back
         self.fault = fault
 
     @property

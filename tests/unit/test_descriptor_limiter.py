@@ -52,6 +52,7 @@ class Stack:
         counter = FailoverStore(
             self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
         )
+        self.forget = counter.forget_denials
         self.limiter = DescriptorLimiter(
             read_descriptors(text) if text else None,
             counter,
@@ -231,3 +232,15 @@ async def test_a_quota_that_is_left_out_keeps_the_others_from_refusing(all_quota
     answers = [await stack.ask("local", "allow") for _ in range(2)]
     assert [it.over for it in answers] == [False, False]
     assert left(answers[1]) == [(True, 0), (False, 0)]
+
+
+async def test_what_is_told_from_memory_is_measured_as_if_the_store_had_been_asked() -> None:
+    """Those over, those in shadow, and those that another limit kept from being counted."""
+    stacks = Stack(), Stack()
+    for _ in range(5):
+        for stack in stacks:
+            await stack.ask("two", "shadow", "five")
+        stacks[1].forget()
+    assert stacks[0].shared.calls == 3
+    assert stacks[1].shared.calls == 5
+    assert stacks[0].told == stacks[1].told

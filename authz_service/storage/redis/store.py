@@ -70,6 +70,11 @@ class RedisStore:
         """
         return await self._hits.count(hits)
 
+    @property
+    def gives_back(self) -> bool:
+        """On a cluster: a request over several slots takes from each before it knows of all."""
+        return self._server.has_slots
+
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.
 
