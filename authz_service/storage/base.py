@@ -57,7 +57,7 @@ class CounterStore(Protocol):
                 then have been taken; the caller decides what the client sees.
         """
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at several counters, each of a subject of its own. `hits` is not empty.
 
         Fixed windows count every hit. Sliding ones count those that have room, and none if the
@@ -66,6 +66,10 @@ class CounterStore(Protocol):
         On one server, or in this process, a call is atomic. On a cluster the part of each slot is:
         what other slots took of a request that is refused is given back, and until then may keep
         others out. Nowhere does a sliding window ever hold more than its limit.
+
+        `once` names the request, as in `charge`; here an answer is remembered if anything was
+        counted, also one that refuses. On a cluster it does nothing where sliding windows lie in
+        several slots.
 
         Raises:
             PartsFailedError: some parts of the store answered and others did not. What sliding

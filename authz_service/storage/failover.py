@@ -78,11 +78,12 @@ class FailoverStore:
             self._metrics.metered(metered)
         return metered
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at several counters; `Counted.scope` says where.
 
         A part of the shared store that fails fails the request. Then a hit that is neither to be
-        counted here nor denied has no count. One in shadow is never denied.
+        counted here nor denied has no count. One in shadow is never denied. Those under one
+        `once` are counted once by each store that is asked.
 
         Raises:
             StoreError: the shared store did not answer and one of the hits is to be denied then,
@@ -93,7 +94,7 @@ class FailoverStore:
             self._metrics.denial_recalled()
             return recalled
         try:
-            return await self._hit_shared(hits)
+            return await self._hit_shared(hits, once)
         except StoreError:
             if any(map(_denies, hits)):
                 raise
@@ -101,7 +102,7 @@ class FailoverStore:
         if not local:
             self._metrics.fallback_decided(Scope.UNCOUNTED)
             return Counted(over=False, counts=(None,) * len(hits), scope=Scope.UNCOUNTED)
-        counted = await self._stand_in.hits.hit(local)
+        counted = await self._stand_in.hits.hit(local, once=once)
         self._metrics.fallback_decided(Scope.LOCAL)
         counts = iter(counted.counts)
         return replace(
@@ -157,7 +158,7 @@ class FailoverStore:
         self._denials.note(subject, charges, metered, asked_ms=asked_ms, received_ms=received_ms)
         return metered
 
-    async def _hit_shared(self, hits: tuple[Hit, ...]) -> Counted:
+    async def _hit_shared(self, hits: tuple[Hit, ...], once: str | None) -> Counted:
         asked_ms = self._clock.monotonic_ms()
         parts = {hit.subject: self._shared.part_of(hit.subject) for hit in hits}
         tickets = self._tickets(set(parts.values()))
@@ -165,7 +166,7 @@ class FailoverStore:
         began = stopwatch()
         self._stand_in.hits.began(asked)
         try:
-            counted = await self._shared.hit(asked)
+            counted = await self._shared.hit(asked, once=once)
         except StoreError as error:
             self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
             errors = error.errors if isinstance(error, PartsFailedError) else {}

@@ -57,7 +57,7 @@ class HitStandIn:
             key = counter_key(hit.subject, hit.limit)
             self._last.put(key, _Heard(places, now_ms + lasts_ms))
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count a request in this process's part of each limit.
 
         Raises:
@@ -66,7 +66,7 @@ class HitStandIn:
         now_ms = self._clock.monotonic_ms()
         taken = [self._taken(hit, now_ms) for hit in hits]
         parts = tuple(map(self._part, hits, taken))
-        counted = await self._counters.hit(parts)
+        counted = await self._counters.hit(parts, once=once)
         counts = (
             _with_waits(count, heard.until_ms - now_ms) if heard.places else count
             for (_, count), heard in zip(_with_counts(parts, counted), taken, strict=True)

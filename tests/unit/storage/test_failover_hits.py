@@ -161,6 +161,16 @@ async def test_what_was_given_up_is_not_under_way(hit: Hit) -> None:
     assert await stack.over(hit) == [False, False, True, True]
 
 
+@pytest.mark.parametrize("fault", [None, Fault.FAILING])
+async def test_a_repeated_id_is_counted_once_wherever_it_is_counted(fault: Fault | None) -> None:
+    """In the shared store and in this process alone; the answer keeps its scope."""
+    stack = Stack()
+    stack.shared.fault = fault
+    answers = [await stack.store.hit((TWO, WINDOW), once="1") for _ in range(3)]
+    assert answers == [answers[0]] * 3
+    assert figures(await stack.store.hit((TWO, WINDOW), once="2")) == [(False, 0), (False, 0)]
+
+
 async def test_a_denial_is_told_again_without_asking() -> None:
     """For a second, and then or when what is enforced has changed the store is asked."""
     stack = Stack()
