@@ -26,8 +26,8 @@ Hitting = Callable[[str, str, Increments], None]
 class Counter(Protocol):
     """Counts hits, and knows what to do when the store behind it fails."""
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
-        """Count the hits of one request as its limits say.
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None) -> Counted:
+        """Count the hits of one request as its limits say; under one `once`, count them once.
 
         Raises:
             StoreError: the store failed and one of the hits is to be denied then.
@@ -63,7 +63,7 @@ class DescriptorLimiter:
         request: RateLimitRequest,
         *,
         request_id: str,  # noqa: ARG002 - for whoever logs; nothing here does
-        once: str | None,  # noqa: ARG002 - other proxies tell none
+        once: str | None,
     ) -> RateLimitResponse:
         """Count every descriptor that has a limit, and say what that comes to.
 
@@ -78,15 +78,15 @@ class DescriptorLimiter:
             self._domain_unknown(request.domain)
         resolved = resolution.resolved
         hits = hits_of(request.domain, resolved, all_quota=self._options.quota)
-        counts = await self._counts(hits)
+        counts = await self._counts(hits, once)
         for rule, hit, count in zip(resolved, hits, counts, strict=True):
             if hit and count:
                 self._tell(request.domain, rule, hit, count)
         return answer(request, resolved, counts, self._options)
 
-    async def _counts(self, hits: tuple[Hit | None, ...]) -> list[Count | None]:
+    async def _counts(self, hits: tuple[Hit | None, ...], once: str | None) -> list[Count | None]:
         asked = tuple(self._rehearsed(hit) for hit in hits if hit)
-        counted = iter((await self._counter.hit(asked)).counts if asked else ())
+        counted = iter((await self._counter.hit(asked, once=once)).counts if asked else ())
         return [next(counted) if hit else None for hit in hits]
 
     def _rehearsed(self, hit: Hit) -> Hit:

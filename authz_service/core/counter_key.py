@@ -6,11 +6,12 @@ The 1 is the version of this form and of the values stored under it.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote
 
-from authz_service.core.hits import Fixed
+from authz_service.core.hits import Fixed, Hit
 from authz_service.core.rules import Charge, Limit, Quota, Rate
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~/@:-]*")
@@ -51,6 +52,15 @@ def answer_key(subject: str, charges: tuple[Charge, ...], once: str) -> bytes:
     return b"%bonce:%b:%b" % (_prefix(subject), _fingerprint(charges), encode(once))
 
 
+def hits_answer_key(hits: Sequence[Hit], once: str) -> bytes:
+    """Return where the answer to these hits under the id `once` is remembered: at the first one.
+
+    Other hits under the same id have another key.
+    """
+    asked = [(it.subject, *_window(it.limit), it.cost, it.says.value) for it in hits]
+    return b"%bonce:%b:%b" % (_prefix(asked[0][0]), _digest(asked), encode(once))
+
+
 def _prefix(subject: str) -> bytes:
     return b"authz:{1:%b}:" % encode(subject)
 
@@ -61,14 +71,22 @@ def _fingerprint(charges: tuple[Charge, ...]) -> bytes:
 
     What a process holds besides, or does while the store is away, makes no other question of it.
     """
-    asked = repr([_asked(charge.limit, charge.cost) for charge in charges])
-    return blake2b(asked.encode(), digest_size=8).hexdigest().encode()
+    return _digest([_asked(charge.limit, charge.cost) for charge in charges])
+
+
+def _digest(asked: Sequence[tuple[str | int, ...]]) -> bytes:
+    return blake2b(repr(asked).encode(), digest_size=8).hexdigest().encode()
 
 
 def _asked(limit: Limit, cost: int) -> tuple[str | int, ...]:
     if isinstance(limit, Rate):
-        return ("rate", limit.name, limit.limit, limit.window_ms, cost)
+        return (*_window(limit), cost)
     return ("quota", limit.name, limit.limit, limit.period.value, limit.zone, cost)
+
+
+def _window(limit: Rate | Fixed) -> tuple[str, str, int, int]:
+    kind = "fixed" if isinstance(limit, Fixed) else "rate"
+    return kind, limit.name, limit.limit, limit.window_ms
 
 
 def _counter(limit: Limit | Fixed) -> bytes:

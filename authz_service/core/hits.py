@@ -5,11 +5,18 @@ stands here. The script `hit.lua` says the same, and a test holds the two togeth
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from authz_service.core.meter import KEPT_MS, Reading, Scope, Tally, tally_time
+from authz_service.core.meter import (
+    KEPT_MS,
+    LEAST_WAIT_MS,
+    Reading,
+    Scope,
+    Tally,
+    tally_time,
+)
 from authz_service.core.rules import Rate, StoreFailure
 
 MAX_COUNT: Final = (1 << 53) - 1
@@ -93,6 +100,23 @@ def is_over(hits: Iterable[Hit], counts: Iterable[Count]) -> bool:
     return refused or (bool(quotas) and all(quotas))
 
 
+def come_free_ms(counted: Counted) -> list[int]:
+    """How long each limit that is over keeps all its places. One that holds none is not among them.
+
+    Until the first of them is over, asking the same again changes nothing of what is over.
+    """
+    return [it.reset_ms for it in counted.counts if it and it.over and it.reset_ms]
+
+
+def counted_later(counted: Counted, elapsed_ms: int) -> Counted:
+    """Return an answer as it is told again, with the time passed since.
+
+    What it said is over is told as such, and so with a wait, though it may have come free.
+    """
+    counts = (_later(it, elapsed_ms) if it else None for it in counted.counts)
+    return replace(counted, counts=tuple(counts))
+
+
 def takes(hit: Hit, *, over: bool, passes: bool) -> bool:
     """Say whether a hit is counted, in a request that passes or does not."""
     return hit.cost > 0 and (hit.is_fixed or (passes and not over))
@@ -145,6 +169,15 @@ def take_fixed(hit: Hit, limit: Fixed, tally: Tally | None, now_ms: int) -> tupl
     since_ms = start_ms if tally is None else max(start_ms, tally.since_ms)
     count = min(_used(tally, start_ms) + hit.cost, MAX_COUNT)
     return Tally(since_ms, count), start_ms + limit.window_ms + KEPT_MS
+
+
+def _later(count: Count, elapsed_ms: int) -> Count:
+    retry_ms = count.retry_after_ms
+    return replace(
+        count,
+        reset_ms=max(0, count.reset_ms - elapsed_ms),
+        retry_after_ms=max(LEAST_WAIT_MS, retry_ms - elapsed_ms) if retry_ms else 0,
+    )
 
 
 def _start(limit: Fixed, tally: Tally | None, now_ms: int) -> int:

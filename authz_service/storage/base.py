@@ -57,7 +57,7 @@ class CounterStore(Protocol):
                 then have been taken; the caller decides what the client sees.
         """
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at several counters, each of a subject of its own. `hits` is not empty.
 
         Fixed windows count every hit. Sliding ones count those that have room, and none if the
@@ -67,11 +67,19 @@ class CounterStore(Protocol):
         what other slots took of a request that is refused is given back, and until then may keep
         others out. Nowhere does a sliding window ever hold more than its limit.
 
+        `once` names the request, as in `charge`; here an answer is remembered if anything was
+        counted, also one that refuses. On a cluster it does nothing where sliding windows lie in
+        several slots.
+
         Raises:
             PartsFailedError: some parts of the store answered and others did not. What sliding
                 windows took has been given back as far as they answered.
             StoreError: as `charge` does.
         """
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether `hit` may give back what it took, so that a refusal may be over at any moment."""
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging: nothing is written.

@@ -15,7 +15,7 @@ from authz_service.observe.metrics import Metrics, StoreOutcome
 from authz_service.storage.base import CounterStore, InconclusiveError, PartsFailedError
 from authz_service.storage.breaker import Breaker
 from authz_service.storage.breakers import Breakers
-from authz_service.storage.denials import Denials
+from authz_service.storage.denials import Denials, HitDenials
 from authz_service.storage.hit_stand_in import told_with_held
 from authz_service.storage.stand_in import StandIn
 
@@ -41,6 +41,7 @@ class FailoverStore:
         self._metrics = metrics
         self._breakers = Breakers()
         self._denials = Denials()
+        self._hit_denials = HitDenials()
         self._is_failing = False
         self._next_warning_ms = 0
 
@@ -77,18 +78,23 @@ class FailoverStore:
             self._metrics.metered(metered)
         return metered
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at several counters; `Counted.scope` says where.
 
         A part of the shared store that fails fails the request. Then a hit that is neither to be
-        counted here nor denied has no count. One in shadow is never denied.
+        counted here nor denied has no count. One in shadow is never denied. Those under one
+        `once` are counted once by each store that is asked.
 
         Raises:
             StoreError: the shared store did not answer and one of the hits is to be denied then,
                 or this process could not count either.
         """
+        recalled = self._hit_denials.recall(hits, self._clock.monotonic_ms())
+        if recalled is not None:
+            self._metrics.denial_recalled()
+            return recalled
         try:
-            return await self._hit_shared(hits)
+            return await self._hit_shared(hits, once)
         except StoreError:
             if any(map(_denies, hits)):
                 raise
@@ -96,7 +102,7 @@ class FailoverStore:
         if not local:
             self._metrics.fallback_decided(Scope.UNCOUNTED)
             return Counted(over=False, counts=(None,) * len(hits), scope=Scope.UNCOUNTED)
-        counted = await self._stand_in.hits.hit(local)
+        counted = await self._stand_in.hits.hit(local, once=once)
         self._metrics.fallback_decided(Scope.LOCAL)
         counts = iter(counted.counts)
         return replace(
@@ -109,6 +115,7 @@ class FailoverStore:
     def forget_denials(self) -> None:
         """Ask the shared store anew for everybody: what is enforced has changed."""
         self._denials.clear()
+        self._hit_denials.clear()
 
     async def close(self) -> None:
         """Close both stores."""
@@ -151,13 +158,15 @@ class FailoverStore:
         self._denials.note(subject, charges, metered, asked_ms=asked_ms, received_ms=received_ms)
         return metered
 
-    async def _hit_shared(self, hits: tuple[Hit, ...]) -> Counted:
+    async def _hit_shared(self, hits: tuple[Hit, ...], once: str | None) -> Counted:
+        asked_ms = self._clock.monotonic_ms()
         parts = {hit.subject: self._shared.part_of(hit.subject) for hit in hits}
         tickets = self._tickets(set(parts.values()))
         asked = await self._stand_in.hits.held(hits)
         began = stopwatch()
+        self._stand_in.hits.began(asked)
         try:
-            counted = await self._shared.hit(asked)
+            counted = await self._shared.hit(asked, once=once)
         except StoreError as error:
             self._metrics.store_called(StoreOutcome.ERROR, stopwatch() - began)
             errors = error.errors if isinstance(error, PartsFailedError) else {}
@@ -167,10 +176,17 @@ class FailoverStore:
                 tickets,
             )
             raise
+        finally:
+            self._stand_in.hits.ended(asked)
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
         self._parts_failed({}, tickets)
         self._stand_in.hits.heard(hits, counted)
-        return told_with_held(asked, counted)
+        if asked is not hits:  # some of the places are this process's own: no answer to keep
+            return told_with_held(asked, counted)
+        if counted.over and not self._shared.gives_back:
+            received_ms = self._clock.monotonic_ms()
+            self._hit_denials.note(hits, counted, asked_ms=asked_ms, received_ms=received_ms)
+        return counted
 
     def _tickets(self, parts: Iterable[str]) -> dict[str, tuple[Breaker, int]]:
         """Ask the breakers of all parts that a request needs."""

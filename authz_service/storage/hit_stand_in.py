@@ -12,6 +12,7 @@ from authz_service.storage.generations import Generations
 from authz_service.storage.last_readings import COUNTERS
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.shares import share, taken_share
+from authz_service.storage.under_way import UnderWay
 
 
 class _Heard(NamedTuple):
@@ -35,6 +36,17 @@ class HitStandIn:
         self._sharing = sharing
         self._counters = counters
         self._last = Generations[bytes, _Heard](at_least=COUNTERS)
+        self._under_way = UnderWay()
+
+    def began(self, hits: tuple[Hit, ...]) -> None:
+        """The shared store is being asked for these."""
+        for hit in hits:
+            self._under_way.began(hit.subject, (hit,))
+
+    def ended(self, hits: tuple[Hit, ...]) -> None:
+        """It has answered them, or they were given up."""
+        for hit in hits:
+            self._under_way.ended(hit.subject, (hit,))
 
     def heard(self, hits: tuple[Hit, ...], counted: Counted) -> None:
         """The shared store has said this of counters."""
@@ -45,7 +57,7 @@ class HitStandIn:
             key = counter_key(hit.subject, hit.limit)
             self._last.put(key, _Heard(places, now_ms + lasts_ms))
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count a request in this process's part of each limit.
 
         Raises:
@@ -54,7 +66,7 @@ class HitStandIn:
         now_ms = self._clock.monotonic_ms()
         taken = [self._taken(hit, now_ms) for hit in hits]
         parts = tuple(map(self._part, hits, taken))
-        counted = await self._counters.hit(parts)
+        counted = await self._counters.hit(parts, once=once)
         counts = (
             _with_waits(count, heard.until_ms - now_ms) if heard.places else count
             for (_, count), heard in zip(_with_counts(parts, counted), taken, strict=True)
@@ -69,16 +81,20 @@ class HitStandIn:
         looks = (self._part(hit, _NOTHING) for hit in hits)
         looks = (replace(look, cost=0, says=Says.SHADOW) for look in looks)
         found = await self._counters.hit(tuple(looks))
-        return tuple(
-            replace(hit, held=min(count.used_before, hit.limit.limit))
-            for hit, count in _with_counts(hits, found)
-        )
+        held = [min(it.used_before, hit.limit.limit) for hit, it in _with_counts(hits, found)]
+        if not any(held):
+            return hits
+        return tuple(replace(hit, held=n) for hit, n in zip(hits, held, strict=True))
 
     def _taken(self, hit: Hit, now_ms: int) -> _Heard:
+        """What the shared store holds of a limit, what it may be taking at this moment included."""
         heard = self._last.get(counter_key(hit.subject, hit.limit))
-        if heard is None or heard.until_ms <= now_ms:
-            return _NOTHING
-        return heard._replace(places=min(heard.places, hit.limit.limit))
+        last = heard if heard is not None and heard.until_ms > now_ms else _NOTHING
+        under_way = self._under_way.places(hit.subject, hit.limit)
+        # What a fixed window counts comes free when it ends, wherever it is counted.
+        renewed = under_way and not hit.is_fixed
+        until_ms = now_ms + hit.limit.window_ms if renewed else last.until_ms
+        return _Heard(min(last.places + under_way, hit.limit.limit), until_ms)
 
     def _part(self, hit: Hit, taken: _Heard) -> Hit:
         """What a hit is here: of a part of the limit, of which as large a part is taken."""

@@ -9,12 +9,13 @@ from typing import Final
 from authz_service.clock import Clock
 from authz_service.core.buckets import Buckets, buckets_used, read_buckets, take_buckets
 from authz_service.core.calendar import Calendars
-from authz_service.core.counter_key import answer_key, counter_key, counter_keys
+from authz_service.core.counter_key import answer_key, counter_key, counter_keys, hits_answer_key
 from authz_service.core.hits import (
     Count,
     Counted,
     Fixed,
     Hit,
+    counted_later,
     is_over,
     read_fixed,
     sliding_count,
@@ -31,6 +32,7 @@ from authz_service.core.meter import (
     take_quota,
     take_rate,
     tally_time,
+    told_later,
 )
 from authz_service.core.rules import Charge, Limit, Quota, Rate
 from authz_service.errors import StoreError
@@ -64,7 +66,8 @@ class MemoryStore:
         # One entry a counter, at or before the moment it expires: a charge that prolongs a counter
         # leaves its entry alone, and the sweep puts it back when it comes up.
         self._sweep_order: list[tuple[int, bytes]] = []
-        self._answers = RecentAnswers()
+        self._answers = RecentAnswers(told_later)
+        self._hit_answers = RecentAnswers(counted_later)
         self._closed = False
 
     @property
@@ -103,7 +106,7 @@ class MemoryStore:
             self._answers.remember(key, metered, now_ms)
         return metered
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at counters of several subjects.
 
         Raises:
@@ -113,14 +116,21 @@ class MemoryStore:
         self._check_open()
         now_ms = self._clock.now_ms()
         self._drop_expired(now_ms)
-        asked = [(counter_key(hit.subject, hit.limit), hit) for hit in hits]
-        found = self._look(asked, now_ms)
-        passes = not is_over(hits, found)
-        together = [(key, hit, count) for (key, hit), count in zip(asked, found, strict=True)]
-        taken = {key for key, hit, it in together if takes(hit, over=it.over, passes=passes)}
-        self._make_room(len(taken - self._expires_ms.keys()))
-        counts = (self._hit(key, hit, it, now_ms, passes=passes) for key, hit, it in together)
-        return Counted(not passes, tuple(counts))
+        if once is None:
+            return self._hit_all(hits, now_ms)
+        key = hits_answer_key(hits, once)
+        recalled = self._hit_answers.recall(key, now_ms)
+        if recalled is not None:
+            return recalled
+        counted = self._hit_all(hits, now_ms)
+        if any(count and count.counted for count in counted.counts):
+            self._hit_answers.remember(key, counted, now_ms)
+        return counted
+
+    @property
+    def gives_back(self) -> bool:
+        """Nothing is taken before all is known."""
+        return False
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.
@@ -161,6 +171,7 @@ class MemoryStore:
         """Forget everything."""
         self._closed = True
         self._answers.clear()
+        self._hit_answers.clear()
         self._logs.clear()
         self._buckets.clear()
         self._tallies.clear()
@@ -179,6 +190,16 @@ class MemoryStore:
         self._make_room(sum(key not in self._expires_ms for key, _ in asked))
         taken = tuple(self._take(key, charge, now_ms) for key, charge in asked)
         return Metered(admitted=True, readings=taken)
+
+    def _hit_all(self, hits: tuple[Hit, ...], now_ms: int) -> Counted:
+        asked = [(counter_key(hit.subject, hit.limit), hit) for hit in hits]
+        found = self._look(asked, now_ms)
+        passes = not is_over(hits, found)
+        together = [(key, hit, count) for (key, hit), count in zip(asked, found, strict=True)]
+        taken = {key for key, hit, it in together if takes(hit, over=it.over, passes=passes)}
+        self._make_room(len(taken - self._expires_ms.keys()))
+        counts = (self._hit(key, hit, it, now_ms, passes=passes) for key, hit, it in together)
+        return Counted(not passes, tuple(counts))
 
     def _look(self, asked: Iterable[tuple[bytes, Hit]], now_ms: int) -> list[Count]:
         """Read the counters of a request. One that it counts at twice holds what came before."""

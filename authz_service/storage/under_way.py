@@ -1,37 +1,43 @@
 """What the shared store has been asked and has not answered yet. No I/O."""
 
 from authz_service.core.counter_key import counter_kind
+from authz_service.core.hits import Fixed, Hit
 from authz_service.core.rules import Charge, Limit
+
+Asked = tuple[Charge, ...] | tuple[Hit, ...]
+"""What is asked of counters of one subject."""
 
 
 class UnderWay:
-    """The charges of this process that the shared store may be taking at this moment."""
+    """The charges and hits of this process that the shared store may be taking at this moment."""
 
     def __init__(self) -> None:
-        self._by_subject: dict[str, list[tuple[Charge, ...]]] = {}
+        self._by_subject: dict[str, list[Asked]] = {}
 
-    def began(self, subject: str, charges: tuple[Charge, ...]) -> None:
+    def began(self, subject: str, asked: Asked) -> None:
         """These are sent."""
-        asked = self._by_subject.get(subject)
-        if asked is None:
-            self._by_subject[subject] = [charges]
+        sent = self._by_subject.get(subject)
+        if sent is None:
+            self._by_subject[subject] = [asked]
         else:
-            asked.append(charges)
+            sent.append(asked)
 
-    def ended(self, subject: str, charges: tuple[Charge, ...]) -> None:
+    def ended(self, subject: str, asked: Asked) -> None:
         """These are answered, or given up."""
-        asked = self._by_subject[subject]
-        asked.remove(charges)
-        if not asked:
+        sent = self._by_subject[subject]
+        sent.remove(asked)
+        if not sent:
             del self._by_subject[subject]
 
-    def places(self, subject: str, limit: Limit) -> int:
+    def places(self, subject: str, limit: Limit | Fixed) -> int:
         """How many places of a limit they may take."""
-        asked = self._by_subject.get(subject, ())
+        sent = self._by_subject.get(subject)
+        if sent is None:
+            return 0
         counter = (counter_kind(limit), limit.name)
         return sum(
-            charge.cost
-            for charges in asked
-            for charge in charges
-            if (counter_kind(charge.limit), charge.limit.name) == counter
+            one.cost
+            for asked in sent
+            for one in asked
+            if (counter_kind(one.limit), one.limit.name) == counter
         )

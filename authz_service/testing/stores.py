@@ -32,6 +32,7 @@ class FaultyStore:
         self.calls = 0
         self.parts: dict[str, str] = {}
         self.failing_part: str | None = None
+        self.gives_back = inner.gives_back
         self.fault = fault
 
     @property
@@ -61,7 +62,7 @@ class FaultyStore:
             return _untouched(charges)
         return await self._inner.charge(subject, charges, once=once)
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count in the inner store, unless a fault is in force in a part that is asked."""
         subjects = {hit.subject for hit in hits}
         struck = {subject for subject in subjects if self._strikes(subject)}
@@ -72,7 +73,7 @@ class FaultyStore:
         await self._suffer(min(struck or subjects))
         if self._fault is Fault.LYING:
             return Counted(over=False, counts=tuple(map(_untouched_count, hits)))
-        return await self._inner.hit(hits)
+        return await self._inner.hit(hits, once=once)
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """Look at the inner store, unless a fault is in force."""

@@ -53,6 +53,7 @@ class Stack:
         counter = FailoverStore(
             self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
         )
+        self.forget = counter.forget_denials
         self.limiter = DescriptorLimiter(
             read_descriptors(text) if text else None,
             counter,
@@ -66,9 +67,11 @@ class Stack:
         """One question with a descriptor for each key."""
         return await self.send(asking(*(descriptor((key, value)) for key in keys)))
 
-    async def send(self, request: RateLimitRequest) -> RateLimitResponse:
+    async def send(
+        self, request: RateLimitRequest, *, once: str | None = None
+    ) -> RateLimitResponse:
         """One question."""
-        return await self.limiter.should_rate_limit(request, request_id="", once=None)
+        return await self.limiter.should_rate_limit(request, request_id="", once=once)
 
     def totals(self) -> tuple[int, ...]:
         """What the hits told of add up to: all, within, near, over, shadow."""
@@ -243,3 +246,24 @@ async def test_a_quota_that_is_left_out_keeps_the_others_from_refusing(all_quota
     answers = [await stack.ask("local", "allow") for _ in range(2)]
     assert [it.over for it in answers] == [False, False]
     assert left(answers[1]) == [(True, 0), (False, 0)]
+
+
+async def test_what_is_told_from_memory_is_measured_as_if_the_store_had_been_asked() -> None:
+    """Those over, those in shadow, and those that another limit kept from being counted."""
+    stacks = Stack(), Stack()
+    for _ in range(5):
+        for stack in stacks:
+            await stack.ask("two", "shadow", "five")
+        stacks[1].forget()
+    assert stacks[0].shared.calls == 3
+    assert stacks[1].shared.calls == 5
+    assert stacks[0].told == stacks[1].told
+
+
+async def test_a_question_that_is_sent_again_is_counted_once() -> None:
+    """Under one id, within two seconds; the answer is the first one's."""
+    stack = Stack()
+    question = asking(descriptor(("two", "x")), descriptor(("clock", "x")))
+    answers = [await stack.send(question, once="1") for _ in range(3)]
+    assert answers == [answers[0]] * 3
+    assert left(await stack.send(question, once="2")) == [(False, 0), (False, 0)]

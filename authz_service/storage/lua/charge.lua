@@ -19,17 +19,14 @@
 --            {2, moment, ...}                   a quota's moment lies outside its boundaries: send
 --                                               the boundaries around it; 0 for a rate
 --
--- `counters.lua` says how rates and buckets are stored. A quota is stored as the latest period start
--- it was counted under and a count (8 bytes each). An answer is stored as the epoch until which it
--- stands in for another charge and then, for each charge, what remained and the epoch of the reset
--- (8 bytes each). All numbers little-endian.
+-- `counters.lua` says how rates, buckets and answers are stored. A quota is stored as the latest
+-- period start it was counted under and a count (8 bytes each, little-endian). Remembered are, for
+-- each charge, what remained and the epoch of the reset.
 --
 -- A quota's time never runs backwards either. `meter.py` in `authz_service/core` says the same in
 -- Python.
 
 local ADMITTED, DENIED, STALE = 1, 0, 2
--- How long an answer is remembered.
-local REMEMBERED = 2000
 
 -- `first` is where the four boundaries stand in ARGV. Without `stop` the moment is outside them.
 local function read_quota(key, cost, limit, first)
@@ -70,17 +67,13 @@ local function take_quota(key, quota)
 end
 
 -- The answer that was given under `key`, its resets told on the clock as it is now; nil if none.
-local function recall(key)
-  local value = redis.call('GET', key)
-  if not value then
-    return nil
-  end
-  local numbers = {unpack_number('<' .. string.rep('I8', #value / 8), value)}
-  if now >= numbers[1] then
+local function answer_again(key)
+  local numbers = recall(key)
+  if not numbers then
     return nil
   end
   local answer = {ADMITTED}
-  for at = 2, #numbers - 1, 2 do -- the last one is not stored: it is where unpacking stopped
+  for at = 1, #numbers, 2 do
     answer[#answer + 1] = numbers[at]
     answer[#answer + 1] = math.max(0, numbers[at + 1] - now)
     answer[#answer + 1] = 0
@@ -88,19 +81,18 @@ local function recall(key)
   return answer
 end
 
-local function remember(key, counters)
-  local numbers = {now + REMEMBERED}
+local function remember_answer(key, counters)
+  local numbers = {}
   for _, counter in ipairs(counters) do
     numbers[#numbers + 1] = counter.remaining
     numbers[#numbers + 1] = now + counter.reset
   end
-  local value = pack_number('<' .. string.rep('I8', #numbers), unpack(numbers))
-  redis.call('SET', key, value, 'PXAT', numbers[1])
+  remember(key, numbers)
 end
 
 local once = ARGV[#ARGV] == 'once' and table.remove(KEYS)
 local peek = ARGV[#ARGV] == 'peek'
-local recalled = once and recall(once)
+local recalled = once and answer_again(once)
 if recalled then
   return recalled
 end
@@ -148,6 +140,6 @@ for index, counter in ipairs(counters) do
   answer[at - 1], answer[at], answer[at + 1] = counter.remaining, counter.reset, counter.retry
 end
 if once and status == ADMITTED then
-  remember(once, counters)
+  remember_answer(once, counters)
 end
 return answer

@@ -1,10 +1,12 @@
--- Sliding windows, logs and buckets: how they are stored, read and charged. This part stands before
--- the main part of every script that counts; there are no modules on a server.
+-- Sliding windows, logs and buckets: how they are stored, read and charged; and how answers are
+-- remembered. This part stands before the main part of every script that counts; there are no
+-- modules on a server.
 --
 -- A rate is stored as the epoch of its oldest admission when last rewritten (8 bytes) and then
 -- 4 bytes for each admission: milliseconds since that epoch, oldest first. Buckets are stored as
--- the epoch of the last admission (8 bytes) and the count (4 bytes) of each, oldest first. All
--- numbers little-endian.
+-- the epoch of the last admission (8 bytes) and the count (4 bytes) of each, oldest first. An
+-- answer is stored as the epoch until which it stands in for another one, and then the numbers that
+-- the main part says (8 bytes each). All numbers little-endian.
 --
 -- A counter's time never runs backwards: it is the later of the clock and what the counter holds.
 -- Waits are told on the clock. `meter.py` and `buckets.py` in `authz_service/core` say the same in
@@ -21,6 +23,9 @@ local SPARE_ENTRIES = 16
 local BUCKETS, BUCKET_BYTES = 60, 12
 -- What is waited for an empty counter that cannot admit, because its limit is held elsewhere.
 local LEAST_WAIT = 1
+
+-- How long an answer is remembered.
+local REMEMBERED = 2000
 
 local unpack_number, pack_number = struct.unpack, struct.pack
 local time = redis.call('TIME')
@@ -186,4 +191,24 @@ local function read_tally(key)
     since, used = unpack_number('<I8I8', value)
   end
   return since, used, math.max(now, since)
+end
+
+-- The numbers that are remembered under `key`; nil if there are none any more.
+local function recall(key)
+  local value = redis.call('GET', key)
+  if not value then
+    return nil
+  end
+  local numbers = {unpack_number('<' .. string.rep('I8', #value / 8), value)}
+  numbers[#numbers] = nil -- it is where unpacking stopped
+  if now >= table.remove(numbers, 1) then
+    return nil
+  end
+  return numbers
+end
+
+local function remember(key, numbers)
+  local stop = now + REMEMBERED
+  local value = pack_number('<I8' .. string.rep('I8', #numbers), stop, unpack(numbers))
+  redis.call('SET', key, value, 'PXAT', stop)
 end

@@ -5,10 +5,10 @@
 -- to the rest.
 --
 -- KEYS     one counter a hit; the same one may stand there again, with the same window, and
---          counts what came before
+--          counts what came before; last, where the answer to a call that has an id is remembered
 -- ARGV     for each key in turn, times in milliseconds, and the limit less what is held elsewhere:
 --            'rate', 'buckets' or 'fixed', cost, limit, window, 'refuses', 'quota' or 'shadow'
---          and last, where the call only looks: 'peek'
+--          and last, where the call has an id: 'once'; where it only looks, and has none: 'peek'
 -- Returns  integers: 1 or 0, whether the request passes, and then six for each key:
 --            1 or 0, whether the hit is over its limit
 --            what remains, after the hit if it was counted; of 'fixed' after it in any case
@@ -20,9 +20,12 @@
 -- and buckets count a hit only if the request passes and they have room. Fixed windows count every
 -- hit; they begin with the epoch, and are stored as the latest start they were counted under and a
 -- count (8 bytes each, little-endian), whose time never runs backwards either. A cost of 0 writes
--- nothing. `authz_service/core/hits.py` says the same in Python.
+-- nothing. An answer is remembered if anything was counted: whether the request passes, and then
+-- the six of each hit, times as epochs, 0 where none is waited for. `authz_service/core/hits.py`
+-- says the same in Python.
 
 local PER_HIT = 5
+local NUMBERS = 6
 -- Where a fixed window stops counting: the largest number that is exact here.
 local MOST = 9007199254740991
 
@@ -54,7 +57,35 @@ end
 local READ = {rate = read_rate, buckets = read_buckets, fixed = read_fixed}
 local TAKE = {rate = take_rate, buckets = take_buckets, fixed = take_fixed}
 
+-- The answer that was given under `key`, its times told on the clock as it is now; nil if none.
+-- What was over is told as such, and so with a wait.
+local function answer_again(key)
+  local answer = recall(key)
+  for at = 1, answer and #answer - NUMBERS or 0, NUMBERS do
+    local retry = answer[at + 4]
+    answer[at + 3] = math.max(0, answer[at + 3] - now)
+    answer[at + 4] = retry > 0 and math.max(LEAST_WAIT, retry - now) or 0
+  end
+  return answer
+end
+
+local function remember_answer(key, answer)
+  local numbers = {unpack(answer)}
+  for at = 1, #numbers - NUMBERS, NUMBERS do
+    local retry = numbers[at + 4]
+    numbers[at + 3] = now + numbers[at + 3]
+    numbers[at + 4] = retry > 0 and now + retry or 0
+  end
+  remember(key, numbers)
+end
+
+local once = ARGV[#ARGV] == 'once' and table.remove(KEYS)
 local peek = ARGV[#ARGV] == 'peek'
+local recalled = once and answer_again(once)
+if recalled then
+  return recalled
+end
+
 local hits, pending = {}, {}
 local refused, quotas, quotas_over = false, 0, 0
 for index, key in ipairs(KEYS) do
@@ -100,14 +131,18 @@ local function take(hit)
   end
 end
 
-local answer = {passes and 1 or 0}
+local answer, counted = {passes and 1 or 0}, false
 for _, hit in ipairs(hits) do
   if not peek and (passes or hit.kind == 'fixed') then
     take(hit)
+    counted = counted or hit.counts
   end
   local counter, at = hit.counter, #answer
   answer[at + 1], answer[at + 2] = hit.over and 1 or 0, counter.remaining
   answer[at + 3], answer[at + 4] = counter.reset, counter.retry
   answer[at + 5], answer[at + 6] = counter.used, counter.moment
+end
+if once and counted then
+  remember_answer(once, answer)
 end
 return answer

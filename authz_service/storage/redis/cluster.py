@@ -45,6 +45,11 @@ class Cluster:
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @property
+    def has_slots(self) -> bool:
+        """It has."""
+        return True
+
     async def connect(self) -> None:
         """Learn the slots, and connect to every node: a second at most.
 

@@ -80,8 +80,13 @@ class Connection:
         await self._call(("SCRIPT", "LOAD", script.text))
         return await self._call(command, asking=asking)
 
-    def slot_of(self, key: bytes) -> int:  # noqa: ARG002 - the same for all
+    @property
+    def has_slots(self) -> bool:
         """A script may touch all keys of one server."""
+        return False
+
+    def slot_of(self, key: bytes) -> int:  # noqa: ARG002 - the same for all
+        """All keys share it."""
         return 0
 
     def part_of(self, key: bytes) -> str:  # noqa: ARG002 - the same for all

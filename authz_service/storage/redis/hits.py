@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from authz_service.core.counter_key import counter_key, counter_kind
+from authz_service.core.counter_key import counter_key, counter_kind, hits_answer_key
 from authz_service.core.hits import (
     Counted,
     Hit,
@@ -17,11 +17,12 @@ from authz_service.core.hits import (
 from authz_service.errors import StoreError
 from authz_service.storage.base import PartsFailedError
 from authz_service.storage.redis.hit_replies import Told, read_hits
-from authz_service.storage.redis.replies import check_count
+from authz_service.storage.redis.replies import KeysApartError, check_count
 from authz_service.storage.redis.script import Script, Scripts
 from authz_service.storage.redis.servers import Server
 
 _LOOK: Final = "peek"
+_ONCE: Final = "once"
 _Argument = str | bytes | int
 
 
@@ -45,13 +46,16 @@ class HitCalls:
     On a cluster all slots are asked at once: first all look, and if nothing refuses the request
     all count. Should one refuse it then, because others were counted in between, what the rest
     took is given back, and until then may keep another request out.
+
+    A request that has an id is counted once under it, each slot remembering its part. Not where
+    slots may give back: whether a part was, one slot's answer does not tell.
     """
 
     def __init__(self, server: Server, *, scripts: Scripts) -> None:
         self._server = server
         self._scripts = scripts
 
-    async def count(self, hits: tuple[Hit, ...]) -> Counted:
+    async def count(self, hits: tuple[Hit, ...], once: str | None) -> Counted:
         """Count a request.
 
         Raises:
@@ -60,12 +64,12 @@ class HitCalls:
         """
         groups = self._groups(hits)
         if len(groups) == 1:
-            told = await self._ask(groups[0])
+            told = await self._ask(groups[0], once)
             return _counted(hits, dict(enumerate(told)))
         groups = [_deciding_alone(group) for group in groups]
         if not any_sliding(hits):
-            return _counted(hits, await self._ask_all(groups))
-        found = await self._ask_all(groups, _LOOK)
+            return _counted(hits, await self._ask_all(groups, once))
+        found = await self._ask_all(groups, looks=True)
         if _counted(hits, found).over:
             return _counted(hits, found | await self._count_refused(groups, found))
         return await self._count_passing(hits, groups, found)
@@ -98,9 +102,11 @@ class HitCalls:
         counts = (found[at].count if at in undone else told[at].count for at in range(len(hits)))
         return replace(counted, counts=tuple(counts))
 
-    async def _ask_all(self, groups: Sequence[_Group], *option: str) -> dict[int, Told]:
+    async def _ask_all(
+        self, groups: Sequence[_Group], once: str | None = None, *, looks: bool = False
+    ) -> dict[int, Told]:
         """Ask all at once. Unless all answer, what those that do have taken is given back."""
-        asked = (self._ask(group, *option) for group in groups)
+        asked = (self._ask(group, once, looks=looks) for group in groups)
         results = await asyncio.gather(*asked, return_exceptions=True)
         told: dict[int, Told] = {}
         errors: dict[str, StoreError] = {}
@@ -116,14 +122,25 @@ class HitCalls:
             raise PartsFailedError(errors)
         return told
 
-    async def _ask(self, group: _Group, *option: str) -> tuple[Told, ...]:
+    async def _ask(
+        self, group: _Group, once: str | None = None, *, looks: bool = False
+    ) -> tuple[Told, ...]:
+        if once is None:
+            return await self._run(group, group.keys, *[_LOOK] * looks)
+        keys = [*group.keys, hits_answer_key(tuple(group.hits.values()), once)]
+        try:
+            return await self._run(group, keys, _ONCE)
+        except KeysApartError:  # while a slot moves: see `RedisStore.charge`
+            return await self._run(group, group.keys)
+
+    async def _run(self, group: _Group, keys: list[bytes], *option: str) -> tuple[Told, ...]:
         arguments: list[_Argument] = []
         for hit in group.hits.values():
             limit = hit.limit
             arguments += (counter_kind(limit), hit.cost, limit.limit - hit.held, limit.window_ms)
             arguments.append(hit.says.value)
-        reply = await self._call(self._scripts.hit, group.keys, (*arguments, *option))
-        return read_hits(reply, tuple(group.hits.values()), only_looked=bool(option))
+        reply = await self._call(self._scripts.hit, keys, (*arguments, *option))
+        return read_hits(reply, tuple(group.hits.values()), only_looked=option == (_LOOK,))
 
     async def _give_back(
         self, groups: Iterable[_Group], told: Mapping[int, Told]

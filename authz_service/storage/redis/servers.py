@@ -17,6 +17,10 @@ from authz_service.storage.redis.sentinel import SentinelOpener
 class Server(Protocol):
     """Runs commands about one key each, and scripts that are known by their digest."""
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether there are keys that no script may touch together."""
+
     async def connect(self) -> None:
         """Be ready for the first call: one attempt, for a second at most.
 

@@ -61,14 +61,19 @@ class RedisStore:
             # answer's is always new: with it, no subject of the slot could be counted.
             return await self._ask(keys, charges)
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count one request at counters of several subjects: see `HitCalls`.
 
         Raises:
             PartsFailedError: some nodes of a cluster answered and others did not.
             StoreError: the server did not answer in time or answered nonsense.
         """
-        return await self._hits.count(hits)
+        return await self._hits.count(hits, once)
+
+    @property
+    def gives_back(self) -> bool:
+        """On a cluster: a request over several slots takes from each before it knows of all."""
+        return self._server.has_slots
 
     async def peek(self, subject: str, charges: tuple[Charge, ...]) -> Metered:
         """What `charge` would be answered now, without charging.

@@ -86,8 +86,8 @@ class MemoryBench:
         store = self._store
         held: dict[bytes, object] = {**store._logs, **store._buckets, **store._tallies}
         counters = {str(key): (held[key], at) for key, at in store._expires_ms.items()}
-        answers = store._answers._answers
-        return counters | {str(key): (it.metered, it.given_ms) for key, it in answers.items()}
+        answers = store._answers._answers | store._hit_answers._answers
+        return counters | {str(key): (it.answer, it.given_ms) for key, it in answers.items()}
 
     def log_entries(self) -> int:
         """A log in memory is a tuple."""

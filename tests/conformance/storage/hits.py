@@ -23,11 +23,11 @@ def hit(
     return Hit(subject, limit, cost, says, held=held)
 
 
-async def count(store: Bench | CounterStore, *hits: Hit) -> Counted:
+async def count(store: Bench | CounterStore, *hits: Hit, once: str | None = None) -> Counted:
     """Count one request."""
     if hasattr(store, "stores"):
         store = store.stores[0]
-    return await store.hit(hits)
+    return await store.hit(hits, once=once)
 
 
 def figures(counted: Counted) -> tuple[bool, list[tuple[bool, int, int, int]]]:

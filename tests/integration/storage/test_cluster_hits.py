@@ -70,6 +70,7 @@ class Interrupted:
         self._happening = happening
         self._is_over = asyncio.Event()
         self._digest = counting_scripts().hit.digest
+        self.has_slots = server.has_slots
         self.slot_of = server.slot_of
         self.part_of = server.part_of
         self.connect = server.connect

@@ -59,6 +59,36 @@ async def test_no_sliding_window_exceeds_its_limit_wherever_it_is_counted(
             assert sum(inside) <= limit.limit
 
 
+SOME = st.lists(HITS, min_size=1, max_size=3)
+SHORT = st.one_of(st.integers(0, 300), st.sampled_from([0, 0, WINDOW - 900]))
+
+
+@given(asked=SOME, steps=st.lists(st.tuples(SHORT, st.integers(0, 2)), min_size=20, max_size=60))
+async def test_a_denial_told_from_memory_is_the_one_the_store_would_give(
+    asked: list[list[Hit]], steps: list[tuple[int, int]]
+) -> None:
+    """The same questions, some of them told from memory: all pass or not as in a store alone."""
+    clock = ManualClock()
+    shared = FaultyStore(MemoryStore(clock))
+    store = FailoverStore(shared, stand_in=StandIn(clock), clock=clock, metrics=Metrics())
+    alone = MemoryStore(clock)
+    for pause, which in steps:
+        clock.advance(pause)
+        hits = tuple(asked[which % len(asked)])
+        calls = shared.calls
+        told, true = await store.hit(hits), await alone.hit(hits)
+        if shared.calls > calls:
+            assert told == true
+            continue
+        assert true.over
+        for said, is_so in zip(told.counts, true.counts, strict=True):
+            assert said is not None
+            assert is_so is not None
+            assert is_so.over or not said.over
+            if len(asked) == 1 and said.over:
+                assert said == is_so
+
+
 @given(steps=st.lists(st.tuples(PAUSES, HITS), max_size=40))
 async def test_a_request_that_is_refused_leaves_sliding_windows_as_they_were(
     steps: list[tuple[int, list[Hit]]],

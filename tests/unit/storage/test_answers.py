@@ -1,6 +1,6 @@
 """What a process remembers of its answers, and that it does not remember too much."""
 
-from authz_service.core.meter import REMEMBERED_MS, Metered, Reading
+from authz_service.core.meter import REMEMBERED_MS, Metered, Reading, told_later
 from authz_service.core.rules import Charge, Rate
 from authz_service.storage.answers import RecentAnswers
 
@@ -14,7 +14,7 @@ def answer(remaining: int) -> Metered:
 
 def test_more_answers_than_fit_push_out_the_oldest() -> None:
     """The newest ones stay, however many come within two seconds."""
-    answers = RecentAnswers(max_answers=3)
+    answers = RecentAnswers(told_later, max_answers=3)
     for number in range(9):
         answers.remember(b"%d" % number, answer(number), 1_000)
     kept = [number for number in range(9) if answers.recall(b"%d" % number, 1_000)]
@@ -23,7 +23,7 @@ def test_more_answers_than_fit_push_out_the_oldest() -> None:
 
 def test_answers_too_old_to_tell_are_dropped() -> None:
     """Memory follows the admissions of the last two seconds, not all there ever were."""
-    answers = RecentAnswers()
+    answers = RecentAnswers(told_later)
     for number in range(500):
         answers.remember(b"%d" % number, answer(number), number * 100)
     assert len(answers._answers) == REMEMBERED_MS // 100
@@ -31,7 +31,7 @@ def test_answers_too_old_to_tell_are_dropped() -> None:
 
 def test_a_key_used_again_counts_from_its_second_answer() -> None:
     """An answer given again after two seconds is as new as any, also for its place in the queue."""
-    answers = RecentAnswers(max_answers=2)
+    answers = RecentAnswers(told_later, max_answers=2)
     answers.remember(b"again", answer(1), 0)
     answers.remember(b"other", answer(2), REMEMBERED_MS - 1)
     answers.remember(b"again", answer(3), REMEMBERED_MS)

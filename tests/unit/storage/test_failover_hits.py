@@ -1,5 +1,6 @@
 """What a request with several counters gets while the shared store, or a part of it, is away."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from authz_service.errors import StoreError
 from authz_service.observe.metrics import Metrics
 from authz_service.storage.base import PartsFailedError
 from authz_service.storage.breaker import INCIDENTS_TO_OPEN, PROBE_INTERVAL_MS
+from authz_service.storage.denials import LONGEST_MS
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.stand_in import ALONE, StandIn
@@ -40,6 +42,17 @@ class Stack:
     async def over(self, *hits: Hit, times: int = 4) -> list[bool]:
         """Ask the same several times."""
         return [(await self.store.hit(hits)).over for _ in range(times)]
+
+    async def probe(self) -> "asyncio.Task[Counted]":
+        """A question that is on its way to a store that has been away."""
+        self.shared.fault = Fault.FAILING
+        for _ in range(INCIDENTS_TO_OPEN):
+            await self.store.hit((replace(TWO, subject="other"),))
+        self.shared.fault = Fault.SLOW
+        self.clock.advance(PROBE_INTERVAL_MS)
+        probe = asyncio.ensure_future(self.store.hit((TWO, WINDOW)))
+        await asyncio.sleep(0)
+        return probe
 
     def series(self, name: str) -> list[str]:
         """The lines of one series that are not zero."""
@@ -120,6 +133,107 @@ async def test_what_was_counted_here_is_held_when_the_store_is_back(hit: Hit) ->
     assert count.retry_after_ms == ends_ms
     stack.clock.advance(ends_ms)
     assert not (await stack.store.hit((hit,))).over
+
+
+@pytest.mark.parametrize("hit", [TWO, WINDOW], ids=["sliding", "fixed"])
+async def test_what_is_on_its_way_to_the_store_is_not_given_out_here(hit: Hit) -> None:
+    """A probe is under way for one of two places: one passes here, and none when it has passed."""
+    stack = Stack()
+    probe = await stack.probe()
+    first, second = [await stack.store.hit((hit,)) for _ in range(2)]
+    assert (first.over, figures(first)) == (False, [(False, 0)])
+    [count] = second.counts
+    assert count is not None
+    ends_ms = MINUTE if hit is TWO else MINUTE - PROBE_INTERVAL_MS
+    assert (second.over, count.reset_ms, count.retry_after_ms) == (True, ends_ms, ends_ms)
+    stack.shared.fault = None
+    assert not (await probe).over
+    assert (await stack.store.hit((hit,))).over
+
+
+@pytest.mark.parametrize("hit", [TWO, WINDOW], ids=["sliding", "fixed"])
+async def test_what_was_given_up_is_not_under_way(hit: Hit) -> None:
+    """A caller who has gone away during the probe takes no place here."""
+    stack = Stack()
+    probe = await stack.probe()
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await stack.over(hit) == [False, False, True, True]
+
+
+@pytest.mark.parametrize("fault", [None, Fault.FAILING])
+async def test_a_repeated_id_is_counted_once_wherever_it_is_counted(fault: Fault | None) -> None:
+    """In the shared store and in this process alone; the answer keeps its scope."""
+    stack = Stack()
+    stack.shared.fault = fault
+    answers = [await stack.store.hit((TWO, WINDOW), once="1") for _ in range(3)]
+    assert answers == [answers[0]] * 3
+    assert figures(await stack.store.hit((TWO, WINDOW), once="2")) == [(False, 0), (False, 0)]
+
+
+async def test_a_denial_is_told_again_without_asking() -> None:
+    """For a second, and then or when what is enforced has changed the store is asked."""
+    stack = Stack()
+    assert await stack.over(TWO) == [False, False, True, True]
+    assert stack.shared.calls == 3
+    stack.clock.advance(400)
+    [count] = (await stack.store.hit((TWO,))).counts
+    assert count is not None
+    assert (count.over, count.counted, count.used_before) == (True, False, 2)
+    assert (count.reset_ms, count.retry_after_ms) == (59_600, 59_600)
+    assert stack.shared.calls == 3
+    assert stack.series("authz_store_denials_recalled_total") == [
+        "authz_store_denials_recalled_total 2.0"
+    ]
+    stack.store.forget_denials()
+    await stack.over(TWO, times=1)
+    assert stack.shared.calls == 4
+    stack.clock.advance(LONGEST_MS)
+    await stack.over(TWO, times=1)
+    assert stack.shared.calls == 5
+
+
+async def test_a_denial_of_a_fixed_window_is_not_told_again() -> None:
+    """It counts what it refuses."""
+    stack = Stack()
+    assert await stack.over(WINDOW, times=4) == [False, False, True, True]
+    [count] = (await stack.store.hit((WINDOW,))).counts
+    assert count is not None
+    assert count.used_before == 4
+
+
+async def test_a_denial_from_memory_is_the_stores_own_while_it_is_away() -> None:
+    """It still holds, and says nothing of whether the store answers."""
+    stack = Stack()
+    await stack.over(TWO, times=3)
+    stack.shared.fault = Fault.FAILING
+    assert (await stack.store.hit((TWO,))).scope is Scope.SHARED
+    stack.clock.advance(LONGEST_MS)
+    assert (await stack.store.hit((TWO,))).scope is Scope.LOCAL
+    assert await stack.over(TWO) == [True] * 4
+    assert stack.shared.calls == 8
+
+
+async def test_a_denial_for_places_counted_here_is_not_told_again() -> None:
+    """They may come free before those of the shared store do; those of others are."""
+    stack = Stack()
+    other = replace(TWO, subject="other")
+    await stack.over(other, times=2)
+    stack.shared.fault = Fault.FAILING
+    assert await stack.over(TWO, times=2) == [False, False]
+    stack.shared.fault = None
+    assert await stack.over(TWO, times=2) == [True, True]
+    assert stack.shared.calls == 6
+    assert await stack.over(other, times=2) == [True, True]
+    assert stack.shared.calls == 7
+
+
+async def test_where_places_are_given_back_no_denial_is_told_again() -> None:
+    """On a cluster a request may be refused for places that are free a moment later."""
+    stack = Stack()
+    stack.shared.gives_back = True
+    await stack.over(TWO, times=5)
+    assert stack.shared.calls == 5
 
 
 async def test_a_process_admits_its_part_of_a_limit() -> None:

@@ -1,5 +1,6 @@
-"""Charges that have been sent and not answered."""
+"""Charges and hits that have been sent and not answered."""
 
+from authz_service.core.hits import Fixed, Hit
 from authz_service.core.rules import Charge, Period, Quota, Rate
 from authz_service.storage.under_way import UnderWay
 
@@ -30,3 +31,15 @@ def test_what_has_ended_takes_no_places() -> None:
         left.append(under_way.places("key:a", TEN))
     assert left == [2, 0]
     assert not under_way._by_subject
+
+
+def test_hits_take_places_as_charges_do() -> None:
+    """The same one twice takes both; a fixed window of the same name is another counter."""
+    under_way = UnderWay()
+    window = Fixed(name="r", limit=10, window_ms=1_000)
+    hits = (Hit("a", TEN, 2), Hit("a", TEN, 2), Hit("a", window, 3))
+    for hit in hits:
+        under_way.began(hit.subject, (hit,))
+    assert [under_way.places("a", limit) for limit in (TEN, window, MANY)] == [4, 3, 0]
+    under_way.ended("a", hits[:1])
+    assert under_way.places("a", TEN) == 2
