@@ -21,6 +21,7 @@ _COUNTER_TIMEOUT_MS: Final = 2_000  # an operator waits longer than a request ma
 class Administration:
     """What operators manage over HTTP. `policy` and `rules` are those in force, asked each time.
 
+    `is_newest` says whether `rules` are those of the newest files.
     Counters in a worker's memory are out of reach: then there is nothing about usage.
     """
 
@@ -30,6 +31,7 @@ class Administration:
         *,
         policy: Callable[[], Policy],
         rules: Callable[[], DescriptorRules | None],
+        is_newest: Callable[[], bool],
     ) -> None:
         clock = SystemClock()
         self._keys = open_key_store(settings.keys_url.get_secret_value())
@@ -45,7 +47,7 @@ class Administration:
             actor="admin-api",
             tiers=lambda: policy().tiers,
         )
-        routes = key_routes(keys, now_ms=clock.now_ms) + rate_limit_routes(rules)
+        routes = key_routes(keys, now_ms=clock.now_ms) + rate_limit_routes(rules, is_newest)
         if not settings.counts_in_memory:
             routes += usage_routes(self._counters, keys, policy=policy)
         self._api = AdminApi(

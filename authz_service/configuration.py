@@ -1,9 +1,14 @@
-"""What the files say: policy and keys together, loaded as one and followed as they change."""
+"""What the files say: policy and keys as one part, descriptor files as another, and their changes.
+
+Each part is whole or is not taken: while its newest files are wrong, the last good ones hold.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -26,15 +31,46 @@ _log = structlog.get_logger(__name__)
 # Seen at one look and unchanged at the next, a change is in force within half a second.
 _LOOK_INTERVAL_S = 0.15
 
+T = TypeVar("T")
+
+
+class Section(StrEnum):
+    """What is taken or refused as a whole."""
+
+    POLICY = "policy"  # with all keys and peppers
+    DESCRIPTORS = "descriptors"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """One state of the files, whole and checked."""
+class Callers:
+    """Who may do what: the policy, and the credentials that go with it."""
 
     policy: Policy
     credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What the files say, each part whole and checked.
+
+    `refused` has the problems of a part whose newest files are wrong; the part itself is then the
+    last good one.
+    """
+
+    callers: Callers
     descriptors: DescriptorRules | None
     read_from: "Files"
+    refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        """Who may do what."""
+        return self.callers.policy
+
+    @property
+    def credentials(self) -> Credentials:
+        """How callers are known."""
+        return self.callers.credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +94,42 @@ def load_configuration(
     """
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
+    callers, of_callers = _tried(lambda: _callers(settings, environment, parts), None)
+    descriptors, of_descriptors = _tried(lambda: _descriptors(settings), None)
+    if callers is None or of_descriptors:
+        raise ConfigurationError([*of_callers, *of_descriptors])
+    return Configuration(callers=callers, descriptors=descriptors, read_from=read_from)
+
+
+def reload_configuration(
+    settings: Settings,
+    environment: Mapping[str, str],
+    current: Configuration,
+    parts: TokenParts = _NO_CHECKS,
+) -> Configuration:
+    """The same, but a part that is wrong stays as it is in `current`."""
+    read_from = _files(settings, environment)
+    callers, of_callers = _tried(lambda: _callers(settings, environment, parts), current.callers)
+    descriptors, of_descriptors = _tried(lambda: _descriptors(settings), current.descriptors)
+    problems = {Section.POLICY: of_callers, Section.DESCRIPTORS: of_descriptors}
+    return Configuration(
+        callers=callers,
+        descriptors=descriptors,
+        read_from=read_from,
+        refused={part: found for part, found in problems.items() if found},
+    )
+
+
+def _tried(load: Callable[[], T], otherwise: T) -> tuple[T, tuple[str, ...]]:
+    """What is loaded, or what there is otherwise and why."""
+    try:
+        return load(), ()
+    except ConfigurationError as error:
+        return otherwise, error.problems
+
+
+def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenParts) -> Callers:
+    """Raises: ConfigurationError: with every problem of policy, keys and peppers."""
     problems: list[str] = []
     policy = keys = tokens = peppers = None
     try:
@@ -78,18 +150,9 @@ def load_configuration(
         )
     except ConfigurationError as error:
         problems += error.problems
-    try:
-        descriptors = _descriptors(settings)
-    except ConfigurationError as error:
-        problems += error.problems
     if problems or policy is None or keys is None or tokens is None or peppers is None:
         raise ConfigurationError(problems)
-    return Configuration(
-        policy=policy,
-        credentials=Credentials(keys=keys, tokens=tokens),
-        descriptors=descriptors,
-        read_from=read_from,
-    )
+    return Callers(policy=policy, credentials=Credentials(keys=keys, tokens=tokens))
 
 
 def _descriptors(settings: Settings) -> DescriptorRules | None:
@@ -131,16 +194,24 @@ def _key_sources(settings: Settings) -> list[Source]:
     return sources
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FileStatus:
-    """How the latest look at the files went. `problems` is empty while they are in force."""
+    """How the latest look at the files went. `refused` has the problems of parts not in force."""
 
     digest: str
-    problems: tuple[str, ...] = ()
+    refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of all parts; none while everything is in force."""
+        return tuple(problem for of_part in self.refused.values() for problem in of_part)
 
 
 class ConfigurationWatch:
-    """Loads the files anew when they change; a bad state of them changes nothing.
+    """Loads the files anew when they change; a bad state of a part changes nothing of it.
+
+    `adopt` puts a part that changed into force. `judged` is told of every load, also of one that
+    changes nothing.
 
     Looks at the files themselves a few times a second: editors rename, Kubernetes swaps a symbolic
     link two folders up, network file systems tell nobody, and a look sees all of it alike.
@@ -153,14 +224,15 @@ class ConfigurationWatch:
         environment: Mapping[str, str],
         current: Configuration,
         adopt: Callable[[Configuration], Awaitable[None]],
-        refused: Callable[[], None] = lambda: None,
+        judged: Callable[[Configuration], None] = lambda _: None,
         parts: TokenParts = _NO_CHECKS,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._adopt = adopt
-        self._refused = refused
+        self._judged = judged
         self._parts = parts
+        self._current = current
         self._last_read = current.read_from
         self.status = FileStatus(current.policy.digest)
 
@@ -177,31 +249,37 @@ class ConfigurationWatch:
             before = now
 
     async def _load(self) -> None:
-        # In threads: reading and compiling take longer than a check may wait.
-        read_from = await asyncio.to_thread(_files, self._settings, self._environment)
-        try:
-            loaded = await asyncio.to_thread(
-                load_configuration, self._settings, self._environment, self._parts
-            )
-        except ConfigurationError as error:
-            self._last_read = read_from
-            self._refuse(error.problems)
-            return
-        try:
-            await self._adopt(loaded)
-        except ListenError as error:
-            # Not the files' fault: they count as unread, so the next look tries again.
-            self._refuse((str(error),))
-            return
-        self._last_read = read_from
-        self.status = FileStatus(loaded.policy.digest)
-        _log.info("configuration in force", **_told(loaded))
+        # In a thread: reading and compiling take longer than a check may wait.
+        loaded = await asyncio.to_thread(
+            reload_configuration, self._settings, self._environment, self._current, self._parts
+        )
+        is_news = not (
+            loaded.callers is self._current.callers
+            and loaded.descriptors is self._current.descriptors
+        )
+        if is_news:
+            try:
+                await self._adopt(loaded)
+            except ListenError as error:
+                # Not the files' fault: they count as unread, so the next look tries again.
+                self._tell({**loaded.refused, Section.POLICY: (str(error),)})
+                return
+            self._current = loaded
+            _log.info("configuration in force", **_told(loaded))
+        self._last_read = loaded.read_from
+        self._judged(loaded)
+        self._tell(loaded.refused)
 
-    def _refuse(self, problems: tuple[str, ...]) -> None:
-        self._refused()
-        if self.status.problems != problems:  # the same at every try is told once
-            self.status.problems = problems
-            _log.error("configuration not in force, the last good one stays", problems=problems)
+    def _tell(self, refused: Mapping[Section, tuple[str, ...]]) -> None:
+        before = self.status.refused
+        self.status = FileStatus(self._current.policy.digest, refused)
+        for part, problems in refused.items():
+            if problems != before.get(part):  # the same at every try is told once
+                _log.error(
+                    "configuration not in force, the last good one stays",
+                    part=part.value,
+                    problems=problems,
+                )
 
 
 def _told(loaded: Configuration) -> Mapping[str, str | int]:

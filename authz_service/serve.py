@@ -12,7 +12,12 @@ from prometheus_client.samples import Sample
 
 from authz_service.administration import Administration
 from authz_service.clock import SystemClock
-from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
+from authz_service.configuration import (
+    Configuration,
+    ConfigurationWatch,
+    Section,
+    load_configuration,
+)
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError, UnanswerableError
 from authz_service.identity.peppers import others_may_read
@@ -117,7 +122,12 @@ class _Service:
             more=self._rate_limit_endpoints(),
         )
         self._admin = (
-            Administration(settings, policy=lambda: self._policy, rules=lambda: self._descriptors)
+            Administration(
+                settings,
+                policy=lambda: self._policy,
+                rules=lambda: self._descriptors,
+                is_newest=lambda: Section.DESCRIPTORS not in self._watch.status.refused,
+            )
             if settings.has_admin_api
             else None
         )
@@ -152,12 +162,12 @@ class _Service:
         await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:
+        self._descriptors = loaded.descriptors  # first: Envoy's files have no part in them
         _warn_of_open_peppers(self._settings)
         await asyncio.to_thread(
             write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
         )
         self._policy = loaded.policy
-        self._descriptors = loaded.descriptors
 
     async def _take_snapshots(self) -> None:
         while True:
@@ -203,6 +213,7 @@ class _Service:
             self._phase(),
             {
                 "policy": watch.digest,
+                "not_in_force": [part.value for part in watch.refused],
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
                 "envoy": self._envoy_status(),

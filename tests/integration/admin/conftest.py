@@ -34,7 +34,7 @@ async def api() -> AsyncIterator[Api]:
         routes=(
             *key_routes(managed.admin, now_ms=managed.clock.now_ms),
             *usage_routes(counters, managed.admin, policy=lambda: POLICY),
-            *rate_limit_routes(lambda: served.rules),
+            *rate_limit_routes(lambda: served.rules, lambda: served.rules_are_newest),
         ),
         new_id=lambda: f"request-{next(ids)}",
     )

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,16 @@ def asked(service: Service) -> Reply:
     return service.operations.send("POST", "/json", (), json.dumps(ANN).encode())
 
 
+def told(service: Service, sample: str) -> bool:
+    """Whether a scrape begins a line so."""
+    return f"\n{sample}" in service.operations.get("/metrics").body.decode()
+
+
+def readiness(service: Service) -> Any:  # noqa: ANN401 - JSON
+    """What `/readyz` tells beside the status."""
+    return service.operations.get("/readyz").json()["details"]
+
+
 def test_workers_count_what_is_asked_in_json(start: Start, rules: Path) -> None:
     """One counter for both, whoever is asked."""
     service = start("0", AUTHZ_RATELIMIT_DIR=str(rules.parent), AUTHZ_RATELIMIT_JSON="true")
@@ -73,6 +84,37 @@ def test_rules_are_shown_as_they_change(start: Start, rules: Path) -> None:
     rules.write_text(FILE.format(limit=1), "utf-8")
     eventually(lambda: shown() == LINE % 1)
     eventually(lambda: [asked(service).status for _ in range(4)] == [429] * 4)
+
+
+def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
+    start: Start, rules: Path, tmp_path: Path
+) -> None:
+    """Workers go by the new keys and the old limits, and operators see which part is not new."""
+    keys = tmp_path.with_name("keys.yaml")
+    keys.write_text("[{name: one, tier: free, key: key-in-a-file}]", "utf-8")
+    service = start(
+        "0",
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_KEYS_FILE=str(keys),
+    )
+    wait_until_ready(service)
+    assert service.check(0, "key-in-a-file")
+
+    rules.write_text("domain: shop\nratelimit: 1\n", "utf-8")
+    eventually(lambda: told(service, "authz_ratelimit_files_failed 1"))
+    keys.write_text("[]", "utf-8")
+    eventually(lambda: [service.check(index, "key-in-a-file") for index in (0, 1)] == [False] * 2)
+
+    # The supervisor looks for itself, a moment sooner or later.
+    eventually(lambda: readiness(service)["not_in_force"] == ["descriptors"])
+    assert readiness(service)["refused"] == ["limits.yaml: config error, unknown key 'ratelimit'"]
+    assert told(service, "authz_policy_failed 0")
+    assert [asked(service).status for _ in range(5)] == [200, 200, 200, 200, 429]
+
+    rules.write_text(FILE.format(limit=5), "utf-8")
+    eventually(lambda: told(service, "authz_ratelimit_files_failed 0"))
+    eventually(lambda: readiness(service)["not_in_force"] == [])
 
 
 def test_nothing_counts_unless_it_is_wanted(start: Start, rules: Path) -> None:
