@@ -5,7 +5,7 @@ Each part is whole or is not taken: while its newest files are wrong, the last g
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -50,15 +50,26 @@ class Callers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptorFolder:
+    """What one state of the descriptor files comes to: rules, or problems."""
+
+    files: "Files"
+    rules: DescriptorRules | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What the files say, each part whole and checked.
 
+    `folder` is the newest state of the descriptor files, `descriptors` the rules in force.
     `refused` has the problems of a part whose newest files are wrong; the part itself is then the
     last good one.
     """
 
     callers: Callers
     descriptors: DescriptorRules | None
+    folder: DescriptorFolder
     read_from: "Files"
     refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
 
@@ -94,11 +105,16 @@ def load_configuration(
     """
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
-    callers, of_callers = _tried(lambda: _callers(settings, environment, parts), None)
-    descriptors, of_descriptors = _tried(lambda: _descriptors(settings), None)
-    if callers is None or of_descriptors:
-        raise ConfigurationError([*of_callers, *of_descriptors])
-    return Configuration(callers=callers, descriptors=descriptors, read_from=read_from)
+    callers, problems = _tried(lambda: _callers(settings, environment, parts), None)
+    folder = _folder(settings, None)
+    if callers is None or folder.problems:
+        raise ConfigurationError([*problems, *folder.problems])
+    return Configuration(
+        callers=callers,
+        descriptors=folder.rules,
+        folder=folder,
+        read_from={**read_from, **folder.files},
+    )
 
 
 def reload_configuration(
@@ -107,16 +123,20 @@ def reload_configuration(
     current: Configuration,
     parts: TokenParts = _NO_CHECKS,
 ) -> Configuration:
-    """The same, but a part that is wrong stays as it is in `current`."""
+    """The same, but a part that is wrong stays as it is in `current`.
+
+    Descriptor files that look as they did there are not read again.
+    """
     read_from = _files(settings, environment)
-    callers, of_callers = _tried(lambda: _callers(settings, environment, parts), current.callers)
-    descriptors, of_descriptors = _tried(lambda: _descriptors(settings), current.descriptors)
-    problems = {Section.POLICY: of_callers, Section.DESCRIPTORS: of_descriptors}
+    callers, problems = _tried(lambda: _callers(settings, environment, parts), current.callers)
+    folder = _folder(settings, current.folder)
+    refused = {Section.POLICY: problems, Section.DESCRIPTORS: folder.problems}
     return Configuration(
         callers=callers,
-        descriptors=descriptors,
-        read_from=read_from,
-        refused={part: found for part, found in problems.items() if found},
+        descriptors=current.descriptors if folder.problems else folder.rules,
+        folder=folder,
+        read_from={**read_from, **folder.files},
+        refused={section: found for section, found in refused.items() if found},
     )
 
 
@@ -155,14 +175,23 @@ def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenPar
     return Callers(policy=policy, credentials=Credentials(keys=keys, tokens=tokens))
 
 
-def _descriptors(settings: Settings) -> DescriptorRules | None:
-    if settings.ratelimit_dir is None:
-        return None
-    return load_descriptors(
-        settings.ratelimit_dir,
-        merge_domains=settings.ratelimit_merge_domains,
-        algorithm=settings.ratelimit_algorithm,
+def _folder(settings: Settings, known: DescriptorFolder | None) -> DescriptorFolder:
+    """The descriptor files, read unless they look as they did."""
+    path = settings.ratelimit_dir
+    if path is None:
+        return DescriptorFolder(files={})
+    files = _look(watched_paths(path))
+    if known is not None and files == known.files:
+        return known
+    rules, problems = _tried(
+        lambda: load_descriptors(
+            path,
+            merge_domains=settings.ratelimit_merge_domains,
+            algorithm=settings.ratelimit_algorithm,
+        ),
+        None,
     )
+    return DescriptorFolder(files=files, rules=rules, problems=problems)
 
 
 def _token_verifier(
@@ -262,10 +291,13 @@ class ConfigurationWatch:
                 await self._adopt(loaded)
             except ListenError as error:
                 # Not the files' fault: they count as unread, so the next look tries again.
+                self._current = replace(
+                    self._current, descriptors=loaded.descriptors, folder=loaded.folder
+                )
                 self._tell({**loaded.refused, Section.POLICY: (str(error),)})
                 return
-            self._current = loaded
             _log.info("configuration in force", **_told(loaded))
+        self._current = loaded
         self._last_read = loaded.read_from
         self._judged(loaded)
         self._tell(loaded.refused)
@@ -299,9 +331,7 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
     others = (settings.keys_file, settings.pepper_file)
     named = (file for file in others if file is not None)
-    folder = settings.ratelimit_dir
-    of_descriptors = () if folder is None else watched_paths(folder)
-    return _look((*policy_files(settings.policy_file, environment), *named, *of_descriptors))
+    return _look((*policy_files(settings.policy_file, environment), *named))
 
 
 def _look(files: Iterable[Path]) -> Files:

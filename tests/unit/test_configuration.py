@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from authz_service import configuration
 from authz_service.configuration import (
     Configuration,
     ConfigurationWatch,
@@ -17,9 +18,12 @@ from authz_service.configuration import (
     load_configuration,
 )
 from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.descriptor_rules import DescriptorRules
+from authz_service.core.descriptors import Algorithm
 from authz_service.core.identity import Identity
 from authz_service.core.key_digest import Pepper, digest
 from authz_service.core.verdict import Reason
+from authz_service.descriptors.sources import load_descriptors
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.jwks import read_jwks
 from authz_service.identity.tokens import FixedKeys
@@ -314,6 +318,47 @@ async def test_what_only_envoy_has_to_wait_for_is_no_descriptor_rule(files: File
         files.error = ListenError("cannot write to /run/authz: No space left on device")
         files.write_limits(user=6)
         await soon(lambda: watch.status.refused == {Section.POLICY: (str(files.error),)})
+
+
+@pytest.mark.parametrize("text", ["domain: shop\n", "domain: shop\nratelimit: 1\n"])
+async def test_descriptor_files_are_read_again_only_when_they_change(
+    files: Files, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A reload of keys goes by what is known of them, right or wrong."""
+    reads: list[Path] = []
+
+    def counted(folder: Path, *, merge_domains: bool, algorithm: Algorithm) -> DescriptorRules:
+        reads.append(folder)
+        return load_descriptors(folder, merge_domains=merge_domains, algorithm=algorithm)
+
+    monkeypatch.setattr(configuration, "load_descriptors", counted)
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.keys.write_text("[]")
+        await soon(lambda: len(files.judged) == 1)
+        assert len(reads) == 1
+        files.limits.write_text(text)
+        await soon(lambda: len(files.judged) == 2)
+        files.write_policy(rate=20)
+        await soon(lambda: len(files.judged) == 3)
+        assert len(reads) == 2
+        assert [*watch.status.refused] == [Section.DESCRIPTORS] * ("ratelimit" in text)
+    assert files.judged[1].descriptors is files.judged[2].descriptors
+
+
+async def test_descriptor_files_are_not_read_for_every_try(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be put into force, the rules that were read are kept for the next try."""
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.error = ListenError("cannot write to /run/authz: No space left on device")
+        files.write_limits(user=6)
+        await soon(lambda: bool(watch.status.refused))
+        monkeypatch.setattr(configuration, "load_descriptors", None)
+        files.error = None
+        await soon(lambda: bool(files.adopted))
+    assert user_limit(files.adopted[-1]) == 6
 
 
 def test_problems_of_both_parts_stop_the_start_together(files: Files) -> None:
