@@ -187,7 +187,7 @@ def _credentials(configuration: Configuration, store_keys: StoreKeys | None) -> 
 
 
 def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) -> StoreKeys | None:
-    if not settings.keys_url.get_secret_value():
+    if not settings.has_key_store:
         return None
     return StoreKeys(
         configuration.credentials.keys,

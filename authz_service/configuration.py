@@ -23,6 +23,7 @@ from authz_service.identity.key_sources import Remote, nobody_fetches, trust
 from authz_service.identity.peppers import load_peppers
 from authz_service.identity.simple_provider import simple_provider
 from authz_service.identity.tokens import TokenVerifier
+from authz_service.policy.absent import NO_POLICY
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
@@ -153,7 +154,8 @@ def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenPar
     problems: list[str] = []
     policy = keys = tokens = peppers = None
     try:
-        policy = load_policy(settings.policy_file, environment)
+        file = settings.policy_file
+        policy = NO_POLICY if file is None else load_policy(file, environment)
     except ConfigurationError as error:
         problems += error.problems
     try:
@@ -203,7 +205,7 @@ def _token_verifier(
         environment = {**environment, JWT_SECRET: secret}
     trusted = trust(
         providers,
-        folder=settings.policy_file.parent,
+        folder=settings.policy_file.parent if settings.policy_file else Path(),
         environment=environment,
         remote=parts.remote,
     )
@@ -329,9 +331,9 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 
 
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
-    others = (settings.keys_file, settings.pepper_file)
-    named = (file for file in others if file is not None)
-    return _look((*policy_files(settings.policy_file, environment), *named))
+    policy, others = settings.policy_file, (settings.keys_file, settings.pepper_file)
+    of_policy = () if policy is None else policy_files(policy, environment)
+    return _look((*of_policy, *(file for file in others if file is not None)))
 
 
 def _look(files: Iterable[Path]) -> Files:

@@ -63,7 +63,7 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     # A second service must fail before it touches what the first one's Envoy follows.
     with claimed(settings.run_dir):
         await service.start()
-        write_envoy_files(configuration.policy, settings, settings.run_dir)
+        _write_envoy_files(configuration, settings)
         await _serve(service, configuration, settings=settings, stop=stop)
 
 
@@ -164,9 +164,7 @@ class _Service:
     async def _adopt(self, loaded: Configuration) -> None:
         self._descriptors = loaded.descriptors  # first: Envoy's files have no part in them
         _warn_of_open_peppers(self._settings)
-        await asyncio.to_thread(
-            write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
-        )
+        await asyncio.to_thread(_write_envoy_files, loaded, self._settings)
         self._policy = loaded.policy
 
     async def _take_snapshots(self) -> None:
@@ -227,7 +225,7 @@ class _Service:
 
     def _key_store_status(self) -> dict[str, object]:
         """Where there is a key store: whether every worker can read it."""
-        if not self._settings.keys_url.get_secret_value():
+        if not self._settings.has_key_store:
             return {}
         is_read = [it.value for it in self._gauge(KEY_STORE_GAUGE)] == [1]
         return {"key_store": "ok" if is_read else "degraded"}
@@ -265,6 +263,12 @@ def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) 
     )
 
 
+def _write_envoy_files(configuration: Configuration, settings: Settings) -> None:
+    """Without a policy there is nothing that Envoy could be told."""
+    if settings.policy_file is not None:
+        write_envoy_files(configuration.policy, settings, settings.run_dir)
+
+
 def _name(index: int, pid: int) -> str:
     return f"{index}-{pid}"
 
@@ -279,6 +283,8 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         workers=settings.workers,
     )
     _warn_of_open_peppers(settings)
+    if settings.policy_file is None:
+        _log.warning("no policy: checks are all refused, and Envoy's configuration is not written")
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
     for warning in warnings(policy):

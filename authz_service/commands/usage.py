@@ -14,6 +14,7 @@ from authz_service.commands.command_line import (
     Commands,
     actor,
     checked_settings,
+    required_policy,
 )
 from authz_service.commands.words import aligned, limit_in_words, time_in_words
 from authz_service.core.limit_headers import seconds
@@ -22,7 +23,6 @@ from authz_service.core.rules import Limit, Policy
 from authz_service.core.usage import all_limits, names_of
 from authz_service.errors import ConfigurationError
 from authz_service.observe.logging import configure_logging
-from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings
 from authz_service.storage.base import CounterStore
 from authz_service.storage.from_url import store_from_url
@@ -129,7 +129,7 @@ def _configuration(subject: str) -> tuple[Settings, Policy]:
         problems.append("REDIS_URL: is required; counters in a worker's memory are its own")
     if problems:
         raise ConfigurationError(problems)
-    return settings, load_policy(settings.policy_file, os.environ)
+    return settings, required_policy(settings, os.environ)
 
 
 @asynccontextmanager

@@ -26,50 +26,32 @@ _ACTOR: Final = "admin-api"
 T = TypeVar("T")
 
 
-def usage_routes(
-    store: CounterStore, keys: KeyAdmin, *, policy: Callable[[], Policy]
-) -> tuple[AdminRoute, ...]:
-    """Every operation on counters."""
-    own = _UsageRoutes(store, keys, policy)
+def usage_routes(store: CounterStore, *, policy: Callable[[], Policy]) -> tuple[AdminRoute, ...]:
+    """Every operation on the counters of a subject."""
+    own = _UsageRoutes(store, policy)
     return (
         AdminRoute(method="GET", path="/v1/usage/{}", handle=own.show),
         AdminRoute(method="DELETE", path="/v1/usage/{}", handle=own.reset),
-        AdminRoute(method="GET", path="/v1/keys/{}/usage", handle=own.show_of_key),
-        AdminRoute(method="DELETE", path="/v1/keys/{}/usage", handle=own.reset_of_key),
     )
 
 
-class _UsageRoutes:
-    """Requests to calls, and what they return to replies."""
+def key_usage_routes(
+    store: CounterStore, keys: KeyAdmin, *, policy: Callable[[], Policy]
+) -> tuple[AdminRoute, ...]:
+    """The same by the key that a subject comes with."""
+    own = _KeyUsageRoutes(store, keys, policy)
+    return (
+        AdminRoute(method="GET", path="/v1/keys/{}/usage", handle=own.show),
+        AdminRoute(method="DELETE", path="/v1/keys/{}/usage", handle=own.reset),
+    )
 
-    def __init__(self, store: CounterStore, keys: KeyAdmin, policy: Callable[[], Policy]) -> None:
+
+class _Usage:
+    """What both have in common."""
+
+    def __init__(self, store: CounterStore, policy: Callable[[], Policy]) -> None:
         self._store = store
-        self._keys = keys
         self._policy = policy
-
-    async def show(self, request: AdminRequest) -> Reply:
-        (subject,) = request.names
-        wanted = _query(request, "tier")
-        tier = self._tier(wanted.get("tier", ""))
-        _check_subject(subject)
-        return await self._shown(subject, tier, None)
-
-    async def show_of_key(self, request: AdminRequest) -> Reply:
-        key = await self._key(request)
-        _query(request)
-        return await self._shown(_subject(key), self._tier(key.tier), _own(key))
-
-    async def reset(self, request: AdminRequest) -> Reply:
-        (subject,) = request.names
-        _check_subject(subject)
-        return await self._forgotten(subject, request, None)
-
-    async def reset_of_key(self, request: AdminRequest) -> Reply:
-        key = await self._key(request)
-        return await self._forgotten(_subject(key), request, _own(key))
-
-    async def _key(self, request: AdminRequest) -> StoredKey:
-        return (await self._keys.show(*request.names)).key
 
     def _tier(self, name: str) -> Tier:
         tiers = self._policy().tiers
@@ -87,6 +69,42 @@ class _UsageRoutes:
         limits = _chosen(all_limits(self._policy(), own), name)
         await _answered(reset_usage(self._store, subject, limits, actor=_ACTOR))
         return Reply(status=HTTPStatus.NO_CONTENT)
+
+
+class _UsageRoutes(_Usage):
+    """Requests to calls, and what they return to replies."""
+
+    async def show(self, request: AdminRequest) -> Reply:
+        (subject,) = request.names
+        wanted = _query(request, "tier")
+        tier = self._tier(wanted.get("tier", ""))
+        _check_subject(subject)
+        return await self._shown(subject, tier, None)
+
+    async def reset(self, request: AdminRequest) -> Reply:
+        (subject,) = request.names
+        _check_subject(subject)
+        return await self._forgotten(subject, request, None)
+
+
+class _KeyUsageRoutes(_Usage):
+    """The same of a key's subject, with the key's own tier and limits."""
+
+    def __init__(self, store: CounterStore, keys: KeyAdmin, policy: Callable[[], Policy]) -> None:
+        super().__init__(store, policy)
+        self._keys = keys
+
+    async def show(self, request: AdminRequest) -> Reply:
+        key = await self._key(request)
+        _query(request)
+        return await self._shown(_subject(key), self._tier(key.tier), _own(key))
+
+    async def reset(self, request: AdminRequest) -> Reply:
+        key = await self._key(request)
+        return await self._forgotten(_subject(key), request, _own(key))
+
+    async def _key(self, request: AdminRequest) -> StoredKey:
+        return (await self._keys.show(*request.names)).key
 
 
 async def _answered(call: Awaitable[T]) -> T:

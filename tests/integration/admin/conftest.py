@@ -13,7 +13,7 @@ from authz_service.testing.stores import FaultyStore
 from authz_service.transports.admin import AdminApi
 from authz_service.transports.admin_keys import key_routes
 from authz_service.transports.admin_rate_limit import rate_limit_routes
-from authz_service.transports.admin_usage import usage_routes
+from authz_service.transports.admin_usage import key_usage_routes, usage_routes
 from tests.integration.admin.api import TOKEN, Api
 from tests.unit.identity.key_admins import Managed
 
@@ -33,7 +33,8 @@ async def api() -> AsyncIterator[Api]:
         token=TOKEN,
         routes=(
             *key_routes(managed.admin, now_ms=managed.clock.now_ms),
-            *usage_routes(counters, managed.admin, policy=lambda: POLICY),
+            *usage_routes(counters, policy=lambda: POLICY),
+            *key_usage_routes(counters, managed.admin, policy=lambda: POLICY),
             *rate_limit_routes(lambda: served.rules, lambda: served.rules_are_newest),
         ),
         new_id=lambda: f"request-{next(ids)}",

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.client import Client, Reply
 from tests.e2e.processes import eventually
 from tests.integration.admin.api import AUTHORIZATION, TOKEN
-from tests.integration.supervise.conftest import Service, Start, free_port
+from tests.integration.supervise.conftest import KEY, Service, Start, free_port
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the service is asked through Unix sockets"
@@ -115,6 +115,38 @@ def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
     rules.write_text(FILE.format(limit=5), "utf-8")
     eventually(lambda: told(service, "authz_ratelimit_files_failed 0"))
     eventually(lambda: readiness(service)["not_in_force"] == [])
+
+
+def test_limits_by_descriptor_need_no_policy_and_no_keys(
+    start: Start, rules: Path, run_dir: Path
+) -> None:
+    """Checks are refused, Envoy is told nothing, a reload works, and the rules are shown."""
+    port = free_port()
+    service = start(
+        "0",
+        **dict.fromkeys(("AUTHZ_POLICY_FILE", "API_KEYS", "AUTHZ_KEYS_URL"), ""),
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_ADMIN_TOKEN=TOKEN,
+        AUTHZ_ADMIN_LISTEN=f"127.0.0.1:{port}",
+    )
+    wait_until_ready(service)
+    admin = Client(port)
+    assert [asked(service).status for _ in range(5)] == [200, 200, 200, 200, 429]
+    assert service.status(0, KEY) == 403
+    assert [file.name for file in run_dir.glob("*.yaml")] == ["policy.yaml"]  # the test's own
+
+    rules.write_text(FILE.format(limit=9), "utf-8")
+    shown = ("/v1/ratelimit/rules", AUTHORIZATION.items())
+    eventually(lambda: admin.get(*shown).body == LINE % 9)
+    assert [file.name for file in run_dir.glob("*.yaml")] == ["policy.yaml"]  # the test's own
+    assert readiness(service)["policy"] == "none"
+    for method, path in (("GET", "/v1/keys"), ("POST", "/v1/keys/import"), ("GET", "/v1/keys/a")):
+        answer = admin.send(method, path, AUTHORIZATION.items())
+        assert answer.status == 404
+        message = answer.json()["error"]["message"]
+        assert message == "There is no key store: AUTHZ_KEYS_URL is not set."
+    assert admin.get("/v1/usage/key:a?tier=free", AUTHORIZATION.items()).status == 422
 
 
 def test_nothing_counts_unless_it_is_wanted(start: Start, rules: Path) -> None:
