@@ -177,22 +177,29 @@ def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenPar
     return Callers(policy=policy, credentials=Credentials(keys=keys, tokens=tokens))
 
 
+def load_rules(settings: Settings) -> DescriptorRules | None:
+    """The rules by descriptor, None where there are no files of them.
+
+    Raises:
+        ConfigurationError: with every problem of every file.
+    """
+    if settings.ratelimit_dir is None:
+        return None
+    return load_descriptors(
+        settings.ratelimit_dir,
+        merge_domains=settings.ratelimit_merge_domains,
+        algorithm=settings.ratelimit_algorithm,
+    )
+
+
 def _folder(settings: Settings, known: DescriptorFolder | None) -> DescriptorFolder:
     """The descriptor files, read unless they look as they did."""
-    path = settings.ratelimit_dir
-    if path is None:
+    if settings.ratelimit_dir is None:
         return DescriptorFolder(files={})
-    files = _look(watched_paths(path))
+    files = _look(watched_paths(settings.ratelimit_dir))
     if known is not None and files == known.files:
         return known
-    rules, problems = _tried(
-        lambda: load_descriptors(
-            path,
-            merge_domains=settings.ratelimit_merge_domains,
-            algorithm=settings.ratelimit_algorithm,
-        ),
-        None,
-    )
+    rules, problems = _tried(lambda: load_rules(settings), None)
     return DescriptorFolder(files=files, rules=rules, problems=problems)
 
 

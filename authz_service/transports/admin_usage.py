@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from authz_service.core.rules import Limit, Overrides, Policy, Tier
-from authz_service.core.usage import all_limits, names_of
+from authz_service.core.usage import all_limits, limits_of, limits_over_all, names_of
 from authz_service.errors import StoreError
 from authz_service.identity.key_admin import KeyAdmin
 from authz_service.identity.key_fields import FieldProblem, KeyFieldsError
@@ -14,8 +14,11 @@ from authz_service.identity.own_limits import overrides
 from authz_service.storage.base import CounterStore
 from authz_service.transports.admin_route import AdminRequest, AdminRoute, Reply, unavailable
 from authz_service.usage import (
+    OVER_ALL,
     SUBJECT_PREFIXES,
+    Json,
     chosen_limits,
+    is_subject,
     read_usage,
     reset_usage,
     usage_as_json,
@@ -60,13 +63,18 @@ class _Usage:
         return tiers[name]
 
     async def _shown(self, subject: str, tier: Tier, own: Overrides | None) -> Reply:
-        reading = read_usage(self._store, subject, policy=self._policy(), tier=tier, overrides=own)
-        limits = [usage_as_json(it) for it in await _answered(reading)]
-        return Reply(data={"subject": subject, "tier": tier.name, "limits": limits})
+        left = await self._left(subject, limits_of(self._policy(), tier, own))
+        return Reply(data={"subject": subject, "tier": tier.name, "limits": left})
+
+    async def _left(self, subject: str, limits: tuple[Limit, ...]) -> list[Json]:
+        readings = await _answered(read_usage(self._store, subject, limits))
+        return [usage_as_json(it) for it in readings]
 
     async def _forgotten(self, subject: str, request: AdminRequest, own: Overrides | None) -> Reply:
         name = _query(request, "limit").get("limit")
-        limits = _chosen(all_limits(self._policy(), own), name)
+        policy = self._policy()
+        known = limits_over_all(policy) if subject == OVER_ALL else all_limits(policy, own)
+        limits = _chosen(known, name)
         await _answered(reset_usage(self._store, subject, limits, actor=_ACTOR))
         return Reply(status=HTTPStatus.NO_CONTENT)
 
@@ -76,6 +84,10 @@ class _UsageRoutes(_Usage):
 
     async def show(self, request: AdminRequest) -> Reply:
         (subject,) = request.names
+        if subject == OVER_ALL:
+            _query(request)
+            limits = limits_over_all(self._policy())
+            return Reply(data={"subject": subject, "limits": await self._left(subject, limits)})
         wanted = _query(request, "tier")
         tier = self._tier(wanted.get("tier", ""))
         _check_subject(subject)
@@ -123,8 +135,9 @@ def _own(key: StoredKey) -> Overrides | None:
 
 
 def _check_subject(subject: str) -> None:
-    if not subject.startswith(SUBJECT_PREFIXES):
-        sentence = f"the subject must begin with one of {', '.join(SUBJECT_PREFIXES)}"
+    if not is_subject(subject):
+        prefixes = ", ".join(SUBJECT_PREFIXES)
+        sentence = f"the subject must begin with one of {prefixes}, or be {OVER_ALL}"
         raise KeyFieldsError([FieldProblem((), sentence)])
 
 

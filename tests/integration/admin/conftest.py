@@ -1,6 +1,7 @@
 """An admin API over real HTTP, with a store in memory behind it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -18,9 +19,8 @@ from tests.integration.admin.api import TOKEN, Api
 from tests.unit.identity.key_admins import Managed
 
 TIERS = [tier("free", rate=rate(10), quota=quota(500)), tier("pro", rate=rate(60))]
-POLICY = policy(
-    [route(limits=(rate(5, name="burst", window_ms=10_000),), tiers=TIERS)], tiers=TIERS
-)
+ROUTE = route(limits=(rate(5, name="burst", window_ms=10_000),), tiers=TIERS)
+POLICY = policy([replace(ROUTE, global_limits=(rate(600, name="total"),))], tiers=TIERS)
 
 
 @pytest.fixture
