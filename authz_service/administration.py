@@ -11,9 +11,9 @@ from authz_service.key_service import key_admin, open_key_store
 from authz_service.settings import Settings
 from authz_service.storage.from_url import store_from_url
 from authz_service.transports.admin import AdminApi
-from authz_service.transports.admin_keys import key_routes
+from authz_service.transports.admin_keys import key_routes, no_key_routes
 from authz_service.transports.admin_rate_limit import rate_limit_routes
-from authz_service.transports.admin_usage import usage_routes
+from authz_service.transports.admin_usage import key_usage_routes, usage_routes
 
 _COUNTER_TIMEOUT_MS: Final = 2_000  # an operator waits longer than a request may
 
@@ -21,6 +21,8 @@ _COUNTER_TIMEOUT_MS: Final = 2_000  # an operator waits longer than a request ma
 class Administration:
     """What operators manage over HTTP. `policy` and `rules` are those in force, asked each time.
 
+    `is_newest` says whether `rules` are those of the newest files.
+    Without a key store there is nothing about keys.
     Counters in a worker's memory are out of reach: then there is nothing about usage.
     """
 
@@ -30,24 +32,33 @@ class Administration:
         *,
         policy: Callable[[], Policy],
         rules: Callable[[], DescriptorRules | None],
+        is_newest: Callable[[], bool],
     ) -> None:
         clock = SystemClock()
-        self._keys = open_key_store(settings.keys_url.get_secret_value())
+        self._keys = (
+            open_key_store(settings.keys_url.get_secret_value()) if settings.has_key_store else None
+        )
         self._counters = store_from_url(
             settings.store_url.get_secret_value(),
             clock=clock,
             random=lambda: 0.5,  # one process: there is nothing to spread
             timeout_ms=_COUNTER_TIMEOUT_MS,
         )
-        keys = key_admin(
-            self._keys,
-            pepper_file=settings.pepper_file,
-            actor="admin-api",
-            tiers=lambda: policy().tiers,
-        )
-        routes = key_routes(keys, now_ms=clock.now_ms) + rate_limit_routes(rules)
+        routes = rate_limit_routes(rules, is_newest)
         if not settings.counts_in_memory:
-            routes += usage_routes(self._counters, keys, policy=policy)
+            routes += usage_routes(self._counters, policy=policy)
+        if self._keys is None:
+            routes += no_key_routes()
+        else:
+            keys = key_admin(
+                self._keys,
+                pepper_file=settings.pepper_file,
+                actor="admin-api",
+                tiers=lambda: policy().tiers,
+            )
+            routes += key_routes(keys, now_ms=clock.now_ms)
+            if not settings.counts_in_memory:
+                routes += key_usage_routes(self._counters, keys, policy=policy)
         self._api = AdminApi(
             settings.admin_listen,
             token=settings.admin_token.get_secret_value(),
@@ -66,5 +77,6 @@ class Administration:
     async def stop(self) -> None:
         """Stop listening, let requests in hand end, and let go of the stores."""
         await self._api.stop()
-        await self._keys.close()
+        if self._keys is not None:
+            await self._keys.close()
         await self._counters.close()

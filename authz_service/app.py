@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import grpc
 
 from authz_service.clock import Clock, SystemClock
-from authz_service.configuration import Configuration, TokenParts, load_configuration
+from authz_service.configuration import Configuration, Section, TokenParts, load_configuration
 from authz_service.core.descriptor_answer import AnswerOptions, HeaderNames
 from authz_service.descriptor_limiter import DescriptorLimiter
 from authz_service.engine import Engine
@@ -19,6 +19,7 @@ from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
+from authz_service.observe.descriptor_files import DescriptorFiles
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import Settings
@@ -50,6 +51,7 @@ class Application:
     descriptors: DescriptorLimiter
     store: FailoverStore
     metrics: Metrics
+    descriptor_files: DescriptorFiles
     in_flight: InFlight
     health: Health
     server: grpc.aio.Server
@@ -64,7 +66,16 @@ class Application:
         self.global_limits.use(configuration.policy)
         self.descriptors.use(configuration.descriptors)
         self.store.forget_denials()
-        tell_loaded(self.metrics, configuration)
+
+    def tell_loaded(self, configuration: Configuration) -> None:
+        """Count a state of the files: what is in force from now on, and what is refused."""
+        if Section.POLICY in configuration.refused:
+            self.metrics.policy_refused()
+        else:
+            at_ms = SystemClock().now_ms()
+            self.metrics.policy_loaded(configuration.policy.digest, at_ms=at_ms)
+            self.metrics.keys_loaded(len(configuration.credentials.keys))
+        self.descriptor_files.judged(refused=Section.DESCRIPTORS in configuration.refused)
 
 
 def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
@@ -100,7 +111,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         domain_unknown=UnknownDomains(clock, counted=metrics.rate_limit.domain_unknown).asked_for,
     )
     limiter = Limiter(of_policy=global_limits, of_files=descriptors)
-    tell_loaded(metrics, configuration)
+    descriptor_files = DescriptorFiles()
+    metrics.register(descriptor_files.collector)
     in_flight = InFlight()
     checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
@@ -110,18 +122,21 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         rate_limit=RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit),
         health=health,
     )
-    return Application(
+    application = Application(
         engine=engine,
         global_limits=global_limits,
         descriptors=descriptors,
         store=store,
         metrics=metrics,
+        descriptor_files=descriptor_files,
         in_flight=in_flight,
         health=health,
         server=server,
         store_keys=store_keys,
         upkeep=_key_upkeep(settings, store_keys, clock, metrics) if store_keys is not None else (),
     )
+    application.tell_loaded(configuration)
+    return application
 
 
 async def read_now(settings: Settings, environment: Mapping[str, str]) -> Configuration:
@@ -142,7 +157,8 @@ async def read_now(settings: Settings, environment: Mapping[str, str]) -> Config
     store_keys = _store_keys(settings, configuration, clock)
     if store_keys is not None:
         await _key_feed(settings, store_keys, clock, metrics).read_once()
-    return replace(configuration, credentials=_credentials(configuration, store_keys))
+    credentials = _credentials(configuration, store_keys)
+    return replace(configuration, callers=replace(configuration.callers, credentials=credentials))
 
 
 def signing_key_sources(metrics: Metrics) -> JwksSources:
@@ -173,7 +189,7 @@ def _credentials(configuration: Configuration, store_keys: StoreKeys | None) -> 
 
 
 def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) -> StoreKeys | None:
-    if not settings.keys_url.get_secret_value():
+    if not settings.has_key_store:
         return None
     return StoreKeys(
         configuration.credentials.keys,
@@ -198,12 +214,6 @@ def _key_feed(settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metric
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
         metrics=metrics,
     )
-
-
-def tell_loaded(metrics: Metrics, configuration: Configuration) -> None:
-    """Count a configuration that is in force from now on."""
-    metrics.policy_loaded(configuration.policy.digest, at_ms=SystemClock().now_ms())
-    metrics.keys_loaded(len(configuration.credentials.keys))
 
 
 def _decision_ids() -> Callable[[], str]:

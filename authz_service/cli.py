@@ -31,6 +31,7 @@ from authz_service.commands.command_line import (
     Commands,
     checked_settings,
     place,
+    required_policy,
 )
 from authz_service.envoy_files import write_envoy_files
 from authz_service.errors import AuthzServiceError, ConfigurationError
@@ -38,7 +39,6 @@ from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
 from authz_service.policy.schema import PolicyFile
-from authz_service.policy.sources import load_policy
 from authz_service.serve import serve
 from authz_service.settings import Settings
 from authz_service.transports.probe import is_serving
@@ -231,7 +231,7 @@ def _policy_schema(_: argparse.Namespace) -> int:
 def _render(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
     settings = checked_settings(environment)
-    policy = load_policy(settings.policy_file, environment)
+    policy = required_policy(settings, environment)
     for file in write_envoy_files(policy, settings, folder=parsed.folder):
         print(file)
     return DONE

@@ -1,9 +1,14 @@
-"""What the files say: policy and keys together, loaded as one and followed as they change."""
+"""What the files say: policy and keys as one part, descriptor files as another, and their changes.
+
+Each part is whole or is not taken: while its newest files are wrong, the last good ones hold.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -18,6 +23,7 @@ from authz_service.identity.key_sources import Remote, nobody_fetches, trust
 from authz_service.identity.peppers import load_peppers
 from authz_service.identity.simple_provider import simple_provider
 from authz_service.identity.tokens import TokenVerifier
+from authz_service.policy.absent import NO_POLICY
 from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
@@ -26,15 +32,57 @@ _log = structlog.get_logger(__name__)
 # Seen at one look and unchanged at the next, a change is in force within half a second.
 _LOOK_INTERVAL_S = 0.15
 
+T = TypeVar("T")
+
+
+class Section(StrEnum):
+    """What is taken or refused as a whole."""
+
+    POLICY = "policy"  # with all keys and peppers
+    DESCRIPTORS = "descriptors"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """One state of the files, whole and checked."""
+class Callers:
+    """Who may do what: the policy, and the credentials that go with it."""
 
     policy: Policy
     credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptorFolder:
+    """What one state of the descriptor files comes to: rules, or problems."""
+
+    files: "Files"
+    rules: DescriptorRules | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What the files say, each part whole and checked.
+
+    `folder` is the newest state of the descriptor files, `descriptors` the rules in force.
+    `refused` has the problems of a part whose newest files are wrong; the part itself is then the
+    last good one.
+    """
+
+    callers: Callers
     descriptors: DescriptorRules | None
+    folder: DescriptorFolder
     read_from: "Files"
+    refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        """Who may do what."""
+        return self.callers.policy
+
+    @property
+    def credentials(self) -> Credentials:
+        """How callers are known."""
+        return self.callers.credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +106,56 @@ def load_configuration(
     """
     # Before they are read: what changes meanwhile then differs at the next look.
     read_from = _files(settings, environment)
+    callers, problems = _tried(lambda: _callers(settings, environment, parts), None)
+    folder = _folder(settings, None)
+    if callers is None or folder.problems:
+        raise ConfigurationError([*problems, *folder.problems])
+    return Configuration(
+        callers=callers,
+        descriptors=folder.rules,
+        folder=folder,
+        read_from={**read_from, **folder.files},
+    )
+
+
+def reload_configuration(
+    settings: Settings,
+    environment: Mapping[str, str],
+    current: Configuration,
+    parts: TokenParts = _NO_CHECKS,
+) -> Configuration:
+    """The same, but a part that is wrong stays as it is in `current`.
+
+    Descriptor files that look as they did there are not read again.
+    """
+    read_from = _files(settings, environment)
+    callers, problems = _tried(lambda: _callers(settings, environment, parts), current.callers)
+    folder = _folder(settings, current.folder)
+    refused = {Section.POLICY: problems, Section.DESCRIPTORS: folder.problems}
+    return Configuration(
+        callers=callers,
+        descriptors=current.descriptors if folder.problems else folder.rules,
+        folder=folder,
+        read_from={**read_from, **folder.files},
+        refused={section: found for section, found in refused.items() if found},
+    )
+
+
+def _tried(load: Callable[[], T], otherwise: T) -> tuple[T, tuple[str, ...]]:
+    """What is loaded, or what there is otherwise and why."""
+    try:
+        return load(), ()
+    except ConfigurationError as error:
+        return otherwise, error.problems
+
+
+def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenParts) -> Callers:
+    """Raises: ConfigurationError: with every problem of policy, keys and peppers."""
     problems: list[str] = []
     policy = keys = tokens = peppers = None
     try:
-        policy = load_policy(settings.policy_file, environment)
+        file = settings.policy_file
+        policy = NO_POLICY if file is None else load_policy(file, environment)
     except ConfigurationError as error:
         problems += error.problems
     try:
@@ -78,21 +172,17 @@ def load_configuration(
         )
     except ConfigurationError as error:
         problems += error.problems
-    try:
-        descriptors = _descriptors(settings)
-    except ConfigurationError as error:
-        problems += error.problems
     if problems or policy is None or keys is None or tokens is None or peppers is None:
         raise ConfigurationError(problems)
-    return Configuration(
-        policy=policy,
-        credentials=Credentials(keys=keys, tokens=tokens),
-        descriptors=descriptors,
-        read_from=read_from,
-    )
+    return Callers(policy=policy, credentials=Credentials(keys=keys, tokens=tokens))
 
 
-def _descriptors(settings: Settings) -> DescriptorRules | None:
+def load_rules(settings: Settings) -> DescriptorRules | None:
+    """The rules by descriptor, None where there are no files of them.
+
+    Raises:
+        ConfigurationError: with every problem of every file.
+    """
     if settings.ratelimit_dir is None:
         return None
     return load_descriptors(
@@ -100,6 +190,17 @@ def _descriptors(settings: Settings) -> DescriptorRules | None:
         merge_domains=settings.ratelimit_merge_domains,
         algorithm=settings.ratelimit_algorithm,
     )
+
+
+def _folder(settings: Settings, known: DescriptorFolder | None) -> DescriptorFolder:
+    """The descriptor files, read unless they look as they did."""
+    if settings.ratelimit_dir is None:
+        return DescriptorFolder(files={})
+    files = _look(watched_paths(settings.ratelimit_dir))
+    if known is not None and files == known.files:
+        return known
+    rules, problems = _tried(lambda: load_rules(settings), None)
+    return DescriptorFolder(files=files, rules=rules, problems=problems)
 
 
 def _token_verifier(
@@ -111,7 +212,7 @@ def _token_verifier(
         environment = {**environment, JWT_SECRET: secret}
     trusted = trust(
         providers,
-        folder=settings.policy_file.parent,
+        folder=settings.policy_file.parent if settings.policy_file else Path(),
         environment=environment,
         remote=parts.remote,
     )
@@ -131,16 +232,24 @@ def _key_sources(settings: Settings) -> list[Source]:
     return sources
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FileStatus:
-    """How the latest look at the files went. `problems` is empty while they are in force."""
+    """How the latest look at the files went. `refused` has the problems of parts not in force."""
 
     digest: str
-    problems: tuple[str, ...] = ()
+    refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of all parts; none while everything is in force."""
+        return tuple(problem for of_part in self.refused.values() for problem in of_part)
 
 
 class ConfigurationWatch:
-    """Loads the files anew when they change; a bad state of them changes nothing.
+    """Loads the files anew when they change; a bad state of a part changes nothing of it.
+
+    `adopt` puts a part that changed into force. `judged` is told of every load, also of one that
+    changes nothing.
 
     Looks at the files themselves a few times a second: editors rename, Kubernetes swaps a symbolic
     link two folders up, network file systems tell nobody, and a look sees all of it alike.
@@ -153,14 +262,15 @@ class ConfigurationWatch:
         environment: Mapping[str, str],
         current: Configuration,
         adopt: Callable[[Configuration], Awaitable[None]],
-        refused: Callable[[], None] = lambda: None,
+        judged: Callable[[Configuration], None] = lambda _: None,
         parts: TokenParts = _NO_CHECKS,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._adopt = adopt
-        self._refused = refused
+        self._judged = judged
         self._parts = parts
+        self._current = current
         self._last_read = current.read_from
         self.status = FileStatus(current.policy.digest)
 
@@ -177,31 +287,40 @@ class ConfigurationWatch:
             before = now
 
     async def _load(self) -> None:
-        # In threads: reading and compiling take longer than a check may wait.
-        read_from = await asyncio.to_thread(_files, self._settings, self._environment)
-        try:
-            loaded = await asyncio.to_thread(
-                load_configuration, self._settings, self._environment, self._parts
-            )
-        except ConfigurationError as error:
-            self._last_read = read_from
-            self._refuse(error.problems)
-            return
-        try:
-            await self._adopt(loaded)
-        except ListenError as error:
-            # Not the files' fault: they count as unread, so the next look tries again.
-            self._refuse((str(error),))
-            return
-        self._last_read = read_from
-        self.status = FileStatus(loaded.policy.digest)
-        _log.info("configuration in force", **_told(loaded))
+        # In a thread: reading and compiling take longer than a check may wait.
+        loaded = await asyncio.to_thread(
+            reload_configuration, self._settings, self._environment, self._current, self._parts
+        )
+        is_news = not (
+            loaded.callers is self._current.callers
+            and loaded.descriptors is self._current.descriptors
+        )
+        if is_news:
+            try:
+                await self._adopt(loaded)
+            except ListenError as error:
+                # Not the files' fault: they count as unread, so the next look tries again.
+                self._current = replace(
+                    self._current, descriptors=loaded.descriptors, folder=loaded.folder
+                )
+                self._tell({**loaded.refused, Section.POLICY: (str(error),)})
+                return
+            _log.info("configuration in force", **_told(loaded))
+        self._current = loaded
+        self._last_read = loaded.read_from
+        self._judged(loaded)
+        self._tell(loaded.refused)
 
-    def _refuse(self, problems: tuple[str, ...]) -> None:
-        self._refused()
-        if self.status.problems != problems:  # the same at every try is told once
-            self.status.problems = problems
-            _log.error("configuration not in force, the last good one stays", problems=problems)
+    def _tell(self, refused: Mapping[Section, tuple[str, ...]]) -> None:
+        before = self.status.refused
+        self.status = FileStatus(self._current.policy.digest, refused)
+        for part, problems in refused.items():
+            if problems != before.get(part):  # the same at every try is told once
+                _log.error(
+                    "configuration not in force, the last good one stays",
+                    part=part.value,
+                    problems=problems,
+                )
 
 
 def _told(loaded: Configuration) -> Mapping[str, str | int]:
@@ -219,11 +338,9 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 
 
 def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
-    others = (settings.keys_file, settings.pepper_file)
-    named = (file for file in others if file is not None)
-    folder = settings.ratelimit_dir
-    of_descriptors = () if folder is None else watched_paths(folder)
-    return _look((*policy_files(settings.policy_file, environment), *named, *of_descriptors))
+    policy, others = settings.policy_file, (settings.keys_file, settings.pepper_file)
+    of_policy = () if policy is None else policy_files(policy, environment)
+    return _look((*of_policy, *(file for file in others if file is not None)))
 
 
 def _look(files: Iterable[Path]) -> Files:

@@ -12,7 +12,12 @@ from prometheus_client.samples import Sample
 
 from authz_service.administration import Administration
 from authz_service.clock import SystemClock
-from authz_service.configuration import Configuration, ConfigurationWatch, load_configuration
+from authz_service.configuration import (
+    Configuration,
+    ConfigurationWatch,
+    Section,
+    load_configuration,
+)
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError, UnanswerableError
 from authz_service.identity.peppers import others_may_read
@@ -59,7 +64,7 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     # A second service must fail before it touches what the first one's Envoy follows.
     with claimed(settings.run_dir):
         await service.start()
-        write_envoy_files(configuration.policy, settings, settings.run_dir)
+        _write_envoy_files(configuration, settings)
         await _serve(service, configuration, settings=settings, stop=stop)
 
 
@@ -118,7 +123,12 @@ class _Service:
             more=self._rate_limit_endpoints(),
         )
         self._admin = (
-            Administration(settings, policy=lambda: self._policy, rules=lambda: self._descriptors)
+            Administration(
+                settings,
+                policy=lambda: self._policy,
+                rules=lambda: self._descriptors,
+                is_newest=lambda: Section.DESCRIPTORS not in self._watch.status.refused,
+            )
             if settings.has_admin_api
             else None
         )
@@ -153,12 +163,10 @@ class _Service:
         await self._operations.stop()
 
     async def _adopt(self, loaded: Configuration) -> None:
+        self._descriptors = loaded.descriptors  # first: Envoy's files have no part in them
         _warn_of_open_peppers(self._settings)
-        await asyncio.to_thread(
-            write_envoy_files, loaded.policy, self._settings, self._settings.run_dir
-        )
+        await asyncio.to_thread(_write_envoy_files, loaded, self._settings)
         self._policy = loaded.policy
-        self._descriptors = loaded.descriptors
 
     async def _take_snapshots(self) -> None:
         while True:
@@ -206,6 +214,7 @@ class _Service:
             self._phase(),
             {
                 "policy": watch.digest,
+                "not_in_force": [part.value for part in watch.refused],
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},
                 "envoy": self._envoy_status(),
@@ -219,7 +228,7 @@ class _Service:
 
     def _key_store_status(self) -> dict[str, object]:
         """Where there is a key store: whether every worker can read it."""
-        if not self._settings.keys_url.get_secret_value():
+        if not self._settings.has_key_store:
             return {}
         is_read = [it.value for it in self._gauge(KEY_STORE_GAUGE)] == [1]
         return {"key_store": "ok" if is_read else "degraded"}
@@ -257,6 +266,12 @@ def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) 
     )
 
 
+def _write_envoy_files(configuration: Configuration, settings: Settings) -> None:
+    """Without a policy there is nothing that Envoy could be told."""
+    if settings.policy_file is not None:
+        write_envoy_files(configuration.policy, settings, settings.run_dir)
+
+
 def _name(index: int, pid: int) -> str:
     return f"{index}-{pid}"
 
@@ -271,6 +286,8 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         workers=settings.workers,
     )
     _warn_of_open_peppers(settings)
+    if settings.policy_file is None:
+        _log.warning("no policy: checks are all refused, and Envoy's configuration is not written")
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
     for warning in warnings(policy):

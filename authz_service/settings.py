@@ -132,8 +132,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    policy_file: ExistingFile = Field(
-        alias="AUTHZ_POLICY_FILE", description="The policy to enforce."
+    policy_file: ExistingFile | None = Field(
+        default=None,
+        alias="AUTHZ_POLICY_FILE",
+        description="The policy to enforce; required where `AUTHZ_RATELIMIT_DIR` is not set.",
     )
     keys_file: ExistingFile | None = Field(
         default=None,
@@ -313,8 +315,24 @@ class Settings(BaseModel):
 
     @property
     def has_admin_api(self) -> bool:
-        """Whether anybody may manage keys over HTTP."""
+        """Whether anybody may manage the service over HTTP."""
         return bool(self.admin_token.get_secret_value())
+
+    @property
+    def has_key_store(self) -> bool:
+        """Whether keys are kept in a store."""
+        return bool(self.keys_url.get_secret_value())
+
+    @property
+    def _keys(self) -> list[str]:
+        """The variables that are set so that somebody is let in."""
+        given = {
+            "API_KEYS": self.api_keys.get_secret_value(),
+            "AUTHZ_KEYS_FILE": self.keys_file,
+            "AUTHZ_KEYS_URL": self.keys_url.get_secret_value(),
+            "JWT_SECRET": self.jwt_secret.get_secret_value(),
+        }
+        return [name for name, value in given.items() if value]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -328,8 +346,10 @@ class Settings(BaseModel):
             problems.append("AUTHZ_GRPC_LISTEN: names an address twice")
         if self.workers > 1 and self.counts_in_memory:
             problems.append("REDIS_URL: is required for more than one worker (AUTHZ_WORKERS)")
-        if self.has_admin_api and not self.keys_url.get_secret_value():
+        if self.has_admin_api and not self.has_key_store and self.ratelimit_dir is None:
             problems.append("AUTHZ_KEYS_URL: is required for the admin API (AUTHZ_ADMIN_TOKEN)")
+        if self.policy_file is None:
+            problems += [f"{name}: lets nobody in without AUTHZ_POLICY_FILE" for name in self._keys]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -348,11 +368,17 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     """
     names = {field.alias for field in Settings.model_fields.values()}
     given = {name: value for name, value in environment.items() if name in names and value}
+    problems = []
+    if given.keys().isdisjoint({"AUTHZ_POLICY_FILE", "AUTHZ_RATELIMIT_DIR"}):
+        problems.append("AUTHZ_POLICY_FILE: is required where AUTHZ_RATELIMIT_DIR is not set")
     try:
-        return Settings.model_validate(given)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
-        problems = [line for it in error.errors() for line in _problem(it).splitlines()]
+        problems += [line for it in error.errors() for line in _problem(it).splitlines()]
         raise ConfigurationError(problems) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
 
 
 def _problem(details: Mapping[str, object]) -> str:
@@ -361,8 +387,6 @@ def _problem(details: Mapping[str, object]) -> str:
     if not location:  # a rule that spans several variables names them itself
         return str(details["msg"]).removeprefix("Value error, ")
     (name,) = location if isinstance(location, tuple) else ("",)
-    if details["type"] == "missing":
-        return f"{name}: is required"
     sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")
     if name in _SECRETS:
         return f"{name}: {sentence}"

@@ -1,19 +1,24 @@
 """What one subject has used, read without counting, and taken back on request."""
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import structlog
 
+from authz_service.core.hits import Fixed
 from authz_service.core.limit_headers import seconds
 from authz_service.core.meter import Reading
-from authz_service.core.rules import Charge, Limit, Overrides, Policy, Rate, Tier
-from authz_service.core.usage import limits_of, names_of
+from authz_service.core.rules import Charge, Limit, Rate
+from authz_service.core.usage import names_of
 from authz_service.errors import StoreError
+from authz_service.limiter import SUBJECT
 from authz_service.storage.base import CounterStore
 
 SUBJECT_PREFIXES: Final = ("key:", "jwt:", "anon:")
-"""How every subject begins."""
+"""How every caller's subject begins."""
+
+OVER_ALL: Final = SUBJECT
+"""The subject of the limits over all callers."""
 
 Json: TypeAlias = Mapping[str, str | int]
 
@@ -21,22 +26,22 @@ _log = structlog.get_logger(__name__)
 
 
 async def read_usage(
-    store: CounterStore,
-    subject: str,
-    *,
-    policy: Policy,
-    tier: Tier,
-    overrides: Overrides | None = None,
+    store: CounterStore, subject: str, limits: tuple[Limit, ...]
 ) -> tuple[Reading, ...]:
-    """What is left of every limit of a subject: none where neither tier nor route has a limit.
+    """What is left of these limits of a subject.
 
     Raises:
         StoreError: the store did not answer.
     """
-    charges = tuple(Charge(limit, 1) for limit in limits_of(policy, tier, overrides))
+    charges = tuple(Charge(limit, 1) for limit in limits)
     if not charges:
         return ()
     return (await store.peek(subject, charges)).readings
+
+
+def is_subject(text: str) -> bool:
+    """Whether somebody may be counted under this name: a caller, or all of them together."""
+    return text == OVER_ALL or text.startswith(SUBJECT_PREFIXES)
 
 
 def chosen_limits(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ...]:
@@ -45,7 +50,7 @@ def chosen_limits(known: tuple[Limit, ...], name: str | None) -> tuple[Limit, ..
 
 
 async def reset_usage(
-    store: CounterStore, subject: str, limits: tuple[Limit, ...], *, actor: str
+    store: CounterStore, subject: str, limits: tuple[Limit | Fixed, ...], *, actor: str
 ) -> None:
     """Have a subject start anew with these limits, of which there is one at least; says who did it.
 
@@ -54,7 +59,8 @@ async def reset_usage(
     """
     names = names_of(limits)
     try:
-        await store.reset(subject, limits)
+        # Stores name the counters of fixed windows like those of any limit.
+        await store.reset(subject, cast("tuple[Limit, ...]", limits))
     except StoreError:
         _log.error("counters perhaps reset", actor=actor, subject=subject, limits=names)
         raise

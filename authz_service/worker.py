@@ -57,7 +57,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         environment=environment,
         current=configuration,
         adopt=lambda loaded: _adopt(application, loaded, sources),
-        refused=metrics.policy_refused,
+        judged=application.tell_loaded,
         parts=parts,
     )
     async with asyncio.TaskGroup() as tasks:

@@ -6,11 +6,11 @@ from itertools import zip_longest
 from typing import Final
 
 from authz_service.commands.command_line import DONE, REFUSED, Commands, place
+from authz_service.commands.descriptor_arguments import add_descriptors, in_words
 from authz_service.commands.words import aligned, time_in_words
 from authz_service.core.descriptors import (
     Descriptor,
     DescriptorLimit,
-    Entry,
     RateLimitRequest,
     RateLimitResponse,
     Status,
@@ -39,15 +39,7 @@ def add(commands: Commands) -> None:
         epilog=_EPILOG,
     )
     command.add_argument("address", type=place, help="unix:PATH or HOST:PORT")
-    command.add_argument("--domain", required=True, help="the domain of the descriptors")
-    command.add_argument(
-        "--descriptor",
-        action="append",
-        required=True,
-        type=_descriptor,
-        metavar="KEY=VALUE[,KEY=VALUE...]",
-        help="a descriptor; may be given several times",
-    )
+    add_descriptors(command)
     command.add_argument(
         "--hits", type=_hits, default=1, metavar="N", help="how much the question counts (1)"
     )
@@ -55,17 +47,6 @@ def add(commands: Commands) -> None:
         "--json", action="store_true", help="print the answer in protobuf's JSON form"
     )
     command.set_defaults(run=_run)
-
-
-def _descriptor(text: str) -> Descriptor:
-    return Descriptor(entries=tuple(map(_entry, text.split(","))))
-
-
-def _entry(text: str) -> Entry:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return Entry(key, value)
 
 
 def _hits(text: str) -> int:
@@ -99,7 +80,7 @@ def _lines(request: RateLimitRequest, response: RateLimitResponse) -> list[str]:
 
 
 def _row(descriptor: Descriptor, status: Status) -> tuple[str, ...]:
-    asked = ",".join(f"{entry.key}={entry.value}" for entry in descriptor.entries)
+    asked = in_words(descriptor)
     if status.limit is None:
         return asked, "over" if status.over else "ok", "no limit", "", ""
     reset = "" if status.reset_ms is None else f"resets in {_time(status.reset_ms)}"

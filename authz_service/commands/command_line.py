@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from authz_service.addresses import grpc_address
+from authz_service.core.rules import Policy
 from authz_service.errors import ConfigurationError
+from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings, load_settings
 from authz_service.storage.from_url import key_store_url_problems, store_url_problems
 
@@ -47,6 +49,17 @@ def checked_settings(environment: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def required_policy(settings: Settings, environment: Mapping[str, str]) -> Policy:
+    """The policy, for a command that can do nothing without one.
+
+    Raises:
+        ConfigurationError: there is none, or with every problem of it.
+    """
+    if settings.policy_file is None:
+        raise ConfigurationError(["AUTHZ_POLICY_FILE: is required"])
+    return load_policy(settings.policy_file, environment)
 
 
 def place(text: str) -> str:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from authz_service.core.rules import Limit, Rate
+from authz_service.core.hits import Fixed
+from authz_service.core.rules import Limit, Quota
 
 _UNITS_MS = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1_000}
 _SHORT = {"d": 86_400, "h": 3_600, "min": 60}
 _SIZES = {"MB": 1 << 20, "KiB": 1 << 10}
 
 
-def limit_in_words(limit: Limit) -> str:
+def limit_in_words(limit: Limit | Fixed) -> str:
     """`10/minute`, `5 per 10s`, `500/day`."""
-    if not isinstance(limit, Rate):
+    if isinstance(limit, Quota):
         return f"{limit.limit}/{limit.period}"
     for name, unit_ms in _UNITS_MS.items():
         if limit.window_ms == unit_ms:

@@ -1,10 +1,11 @@
-"""Everything a caller is counted by, as one list: what people ask after, and what they reset."""
+"""Everything a subject is counted by, as one list: what people ask after, and what they reset."""
 
 from collections.abc import Iterable
 from itertools import chain
 
 from authz_service.core.charges import own_limits
 from authz_service.core.counter_key import counter_kind
+from authz_service.core.hits import Fixed
 from authz_service.core.rules import Limit, Overrides, Policy, Tier
 
 
@@ -26,7 +27,12 @@ def all_limits(policy: Policy, overrides: Overrides | None = None) -> tuple[Limi
     return _each_once(chain(*with_own, *without, _of_routes(policy)))
 
 
-def names_of(limits: Iterable[Limit]) -> list[str]:
+def limits_over_all(policy: Policy) -> tuple[Limit, ...]:
+    """The limits over all callers together."""
+    return _each_once(limit for route in policy.routes for limit in route.global_limits)
+
+
+def names_of(limits: Iterable[Limit | Fixed]) -> list[str]:
     """Each name once: one may stand for a counter of each kind."""
     return list(dict.fromkeys(limit.name for limit in limits))
 

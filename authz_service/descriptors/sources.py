@@ -16,6 +16,7 @@ from authz_service.errors import ConfigurationError
 
 MAX_FILES = 1_000
 MAX_FILE_BYTES = 1 << 20
+MAX_FOLDER_BYTES = 8 << 20
 
 _CONFIG_MAP_DATA = "..data"
 
@@ -116,13 +117,20 @@ def read_folder(folder: Path) -> list[SourceFile]:
         raise ConfigurationError([f"{folder}: cannot be read: links in a circle"]) from None
     if len(found) > MAX_FILES:
         raise ConfigurationError([f"{folder}: holds more than {MAX_FILES} files"])
+    room = MAX_FOLDER_BYTES
     for name, path in found:
         try:
-            files.append(SourceFile(name, _read(path)))
+            data = _read(path)
+            room -= len(data)
+            # Bytes that are no UTF-8 become a character YAML forbids, and are reported as such.
+            files.append(SourceFile(name, data.decode("utf-8", errors="surrogateescape")))
         except OSError as error:
             problems.append(f"{name}: cannot be read: {error.strerror}")
         except ValueError as error:
             problems.append(f"{name}: {error}")
+        if room < 0:
+            problems.append(f"{folder}: holds more than {MAX_FOLDER_BYTES} bytes")
+            break
     if problems:
         raise ConfigurationError(problems)
     return files
@@ -183,8 +191,8 @@ def _through(entry: Path, data: Path | None) -> Path:
     return entry
 
 
-def _read(file: Path) -> str:
-    """The text of a regular file: a pipe would have us wait.
+def _read(file: Path) -> bytes:
+    """The content of a regular file: a pipe would have us wait.
 
     Raises:
         OSError: it cannot be read.
@@ -197,5 +205,4 @@ def _read(file: Path) -> str:
         data = opened.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"holds more than {MAX_FILE_BYTES} bytes")
-    # Bytes that are no UTF-8 become a character YAML forbids, and are reported as such.
-    return data.decode("utf-8", errors="surrogateescape")
+    return data

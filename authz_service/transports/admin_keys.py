@@ -8,7 +8,7 @@ from urllib.parse import quote
 from authz_service.identity.key_admin import IssuedKey, KeyAdmin
 from authz_service.identity.key_fields import FieldProblem, KeyFieldsError
 from authz_service.identity.key_view import shown_key, shown_view
-from authz_service.transports.admin_route import AdminRequest, AdminRoute, Reply
+from authz_service.transports.admin_route import AdminRequest, AdminRoute, Reply, not_found
 
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1_000
@@ -26,6 +26,20 @@ def key_routes(keys: KeyAdmin, *, now_ms: Callable[[], int]) -> tuple[AdminRoute
         AdminRoute(method="POST", path="/v1/keys/{}/disable", handle=own.disable),
         AdminRoute(method="POST", path="/v1/keys/{}/enable", handle=own.enable),
         AdminRoute(method="POST", path="/v1/keys/{}/reroll", handle=own.reroll, takes_body=True),
+    )
+
+
+def no_key_routes() -> tuple[AdminRoute, ...]:
+    """What to say about keys where none can be managed."""
+
+    async def tell(_request: AdminRequest) -> Reply:
+        raise not_found("There is no key store: AUTHZ_KEYS_URL is not set.")
+
+    paths = ("/v1/keys", "/v1/keys/{}", "/v1/keys/{}/{}")
+    return tuple(
+        AdminRoute(method=method, path=path, handle=tell)
+        for path in paths
+        for method in ("GET", "POST", "DELETE")
     )
 
 

@@ -29,13 +29,6 @@ LIMIT_HEADERS: Final = ("x-limit", "x-left", "x-reset")
 _FILE: Final = "shop.yaml"
 _PORTS: Final = ("public", "application", "admin", "operations")
 _STOP_TIMEOUT_S: Final = 20
-# A service without a route of its own still wants a policy.
-_POLICY: Final = {
-    "version": 1,
-    "tiers": {"anonymous": {"rate": "1/minute", "max_upload": "1KiB"}},
-    "upstream": {"address": f"{HOST}:9"},
-    "routes": [{"name": "none", "match": {"method": "GET", "path": "/"}, "authentication": "none"}],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +116,7 @@ def foreign(**environment: str) -> Iterator[Foreign]:
 
 
 def _environment(run_dir: Path, operations: int) -> dict[str, str]:
-    policy = run_dir / "policy.yaml"
-    policy.write_text(json.dumps(_POLICY), "utf-8")
     return {
-        "AUTHZ_POLICY_FILE": str(policy),
         "AUTHZ_RUN_DIR": str(run_dir),
         "AUTHZ_WORKERS": str(WORKERS),
         "AUTHZ_DRAIN_SECONDS": "0",

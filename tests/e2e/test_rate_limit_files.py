@@ -28,10 +28,10 @@ def started(request: pytest.FixtureRequest) -> Iterator[Foreign]:
 def shop(started: Foreign) -> Iterator[Foreign]:
     """The set-up, with its first limits in force before and after."""
     yield started
-    if started.limit_of("probe") != {"5"} or started.metric("authz_policy_failed"):
+    if started.limit_of("probe") != {"5"} or started.metric("authz_ratelimit_files_failed"):
         started.mount(LIMITS)
         soon(lambda: started.limit_of("probe") == {"5"})
-        soon(lambda: not started.metric("authz_policy_failed"))
+        soon(lambda: not started.metric("authz_ratelimit_files_failed"))
 
 
 def test_a_limit_holds_exactly_for_each_value(shop: Foreign) -> None:
@@ -164,11 +164,11 @@ def test_a_bad_file_keeps_the_last_good_limits(shop: Foreign) -> None:
         shop.refusals()[told_before:]
         == [["shop.yaml: config error, unknown key 'ratelimit'"]] * PROCESSES
     )
-    soon(lambda: shop.metric("authz_policy_failed") == 1)
+    soon(lambda: shop.metric("authz_ratelimit_files_failed") == 1)
     assert shop.limit_of("probe") == {"5"}
     shop.swap(limits(user=9))
     soon(lambda: shop.limit_of("probe") == {"9"})
-    soon(lambda: shop.metric("authz_policy_failed") == 0)
+    soon(lambda: shop.metric("authz_ratelimit_files_failed") == 0)
 
 
 def limits(*, user: int) -> str:

@@ -7,17 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from authz_service import configuration
 from authz_service.configuration import (
     Configuration,
     ConfigurationWatch,
+    Section,
     TokenParts,
     load_configuration,
 )
 from authz_service.core.api_key import ApiKeyRecord
+from authz_service.core.descriptor_rules import DescriptorRules
+from authz_service.core.descriptors import Algorithm
 from authz_service.core.identity import Identity
 from authz_service.core.key_digest import Pepper, digest
 from authz_service.core.verdict import Reason
+from authz_service.descriptors.sources import load_descriptors
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.identity.jwks import read_jwks
 from authz_service.identity.tokens import FixedKeys
@@ -33,6 +39,11 @@ routes:
   - {{name: all, match: {{method: GET, path: /}}}}
 """
 KEYS = "[{name: one, tier: free, key: key-number-one}]"
+LIMITS = """
+domain: shop
+descriptors: [{{key: user, rate_limit: {{unit: day, requests_per_unit: {user}}}}}]
+"""
+REVOKED = digest(b"key-number-one", None)
 SOON_S = 5.0
 
 
@@ -42,7 +53,7 @@ class Files:
 
     folder: Path
     adopted: list[Configuration] = field(default_factory=list)
-    refusals: int = 0
+    judged: list[Configuration] = field(default_factory=list)
     error: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -64,11 +75,22 @@ class Files:
         """A policy with this rate."""
         self.policy.write_text(POLICY.format(rate=rate) + more)
 
+    @property
+    def limits(self) -> Path:
+        """The descriptor file, where there is one."""
+        return self.folder / "limits" / "shop.yaml"
+
+    def write_limits(self, *, user: int) -> None:
+        """A descriptor file with this limit for users."""
+        self.limits.parent.mkdir(exist_ok=True)
+        self.limits.write_text(LIMITS.format(user=user))
+
     def settings(self) -> Settings:
-        """Settings that name both files."""
-        return load_settings(
-            {"AUTHZ_POLICY_FILE": str(self.policy), "AUTHZ_KEYS_FILE": str(self.keys)}
-        )
+        """Settings that name every file there is."""
+        named = {"AUTHZ_POLICY_FILE": str(self.policy), "AUTHZ_KEYS_FILE": str(self.keys)}
+        if self.limits.exists():
+            named["AUTHZ_RATELIMIT_DIR"] = str(self.limits.parent)
+        return load_settings(named)
 
     def watch(self, current: Configuration) -> ConfigurationWatch:
         """A watch that notes what it does."""
@@ -77,7 +99,7 @@ class Files:
             environment={},
             current=current,
             adopt=self._adopt,
-            refused=self._refused,
+            judged=self.judged.append,
         )
 
     @asynccontextmanager
@@ -95,9 +117,6 @@ class Files:
         if self.error is not None:
             raise self.error
         self.adopted.append(loaded)
-
-    def _refused(self) -> None:
-        self.refusals += 1
 
 
 def rate_of(configuration: Configuration, tier: str) -> int:
@@ -178,7 +197,7 @@ async def test_a_bad_state_changes_nothing_and_a_good_one_recovers(files: Files)
         assert "canary" not in "\n".join(watch.status.problems)
         assert watch.status.digest == before
         assert not files.adopted
-        assert files.refusals
+        assert [*files.judged[-1].refused] == [Section.POLICY]
 
         files.write_policy(rate=20)
         files.keys.write_text(KEYS)
@@ -246,6 +265,116 @@ async def test_what_cannot_be_put_into_force_is_told_and_tried_again(files: File
         files.error = None
         await soon(lambda: files.rates() == [20])
         await soon(lambda: watch.status.problems == ())
+
+
+def user_limit(configuration: Configuration) -> int:
+    """How many requests a user may make by the descriptor file."""
+    assert configuration.descriptors is not None
+    ((_, limit),) = configuration.descriptors.limits()
+    return limit.requests_per_unit
+
+
+async def test_a_bad_descriptor_file_keeps_only_its_own_rules_back(files: Files) -> None:
+    """A key that is revoked meanwhile is gone, and the last good limits stay; mended, it counts."""
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.limits.write_text("domain: shop\nratelimit: 1\n")
+        await soon(lambda: bool(watch.status.problems))
+        assert watch.status.problems == ("shop.yaml: config error, unknown key 'ratelimit'",)
+        assert [*watch.status.refused] == [Section.DESCRIPTORS]
+
+        with capture_logs() as logs:
+            files.keys.write_text(KEYS.replace("key-number-one", "key-number-two"))
+            await soon(lambda: REVOKED not in files.adopted[-1].credentials.keys)
+        assert user_limit(files.adopted[-1]) == 5
+        assert [*watch.status.refused] == [*files.judged[-1].refused] == [Section.DESCRIPTORS]
+        assert [it["event"] for it in logs] == ["configuration in force"]
+
+        files.write_limits(user=6)
+        await soon(lambda: user_limit(files.adopted[-1]) == 6)
+        await soon(lambda: not watch.status.refused)
+
+
+async def test_a_bad_policy_keeps_no_descriptor_rules_back(files: Files) -> None:
+    """The new limits hold, the policy and its keys stay; the log says which part does not hold."""
+    files.write_limits(user=5)
+    with capture_logs() as logs:
+        async with files.watched() as watch:
+            before = watch.status.digest
+            files.policy.write_text("version: 2\n")
+            files.write_limits(user=6)
+            await soon(lambda: bool(files.adopted) and bool(watch.status.refused))
+            assert user_limit(files.adopted[-1]) == 6
+            assert rate_of(files.adopted[-1], "free") == 10
+            assert REVOKED in files.adopted[-1].credentials.keys
+            assert (watch.status.digest, [*watch.status.refused]) == (before, [Section.POLICY])
+    assert {it.get("part") for it in logs if it["log_level"] == "error"} == {"policy"}
+
+
+async def test_what_only_envoy_has_to_wait_for_is_no_descriptor_rule(files: Files) -> None:
+    """Where a new state cannot be put into force, the policy is what is told."""
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.error = ListenError("cannot write to /run/authz: No space left on device")
+        files.write_limits(user=6)
+        await soon(lambda: watch.status.refused == {Section.POLICY: (str(files.error),)})
+
+
+@pytest.mark.parametrize("text", ["domain: shop\n", "domain: shop\nratelimit: 1\n"])
+async def test_descriptor_files_are_read_again_only_when_they_change(
+    files: Files, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A reload of keys goes by what is known of them, right or wrong."""
+    reads: list[Path] = []
+
+    def counted(folder: Path, *, merge_domains: bool, algorithm: Algorithm) -> DescriptorRules:
+        reads.append(folder)
+        return load_descriptors(folder, merge_domains=merge_domains, algorithm=algorithm)
+
+    monkeypatch.setattr(configuration, "load_descriptors", counted)
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.keys.write_text("[]")
+        await soon(lambda: len(files.judged) == 1)
+        assert len(reads) == 1
+        files.limits.write_text(text)
+        await soon(lambda: len(files.judged) == 2)
+        files.write_policy(rate=20)
+        await soon(lambda: len(files.judged) == 3)
+        assert len(reads) == 2
+        assert [*watch.status.refused] == [Section.DESCRIPTORS] * ("ratelimit" in text)
+    assert files.judged[1].descriptors is files.judged[2].descriptors
+
+
+async def test_descriptor_files_are_not_read_for_every_try(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be put into force, the rules that were read are kept for the next try."""
+    files.write_limits(user=5)
+    async with files.watched() as watch:
+        files.error = ListenError("cannot write to /run/authz: No space left on device")
+        files.write_limits(user=6)
+        await soon(lambda: bool(watch.status.refused))
+        monkeypatch.setattr(configuration, "load_descriptors", None)
+        files.error = None
+        await soon(lambda: bool(files.adopted))
+    assert user_limit(files.adopted[-1]) == 6
+
+
+def test_problems_of_both_parts_stop_the_start_together(files: Files) -> None:
+    """Either alone is enough; all of them are told."""
+    files.write_limits(user=5)
+    files.limits.write_text("domain: shop\nratelimit: 1\n")
+    told = []
+    for policy in (files.policy.read_text(), "version: 2\n"):
+        files.policy.write_text(policy)
+        with pytest.raises(ConfigurationError) as caught:
+            load_configuration(files.settings(), {})
+        told.append(caught.value.problems)
+    alone, (*of_policy, last) = told
+    assert alone == ("shop.yaml: config error, unknown key 'ratelimit'",)
+    assert last == alone[0]
+    assert "policy.yaml:1: version" in "\n".join(of_policy)
 
 
 def test_problems_of_both_files_are_told_together(files: Files) -> None:

@@ -28,9 +28,36 @@ def problems(environment: dict[str, str]) -> tuple[str, ...]:
     return caught.value.problems
 
 
+NO_POLICY = "AUTHZ_POLICY_FILE: is required where AUTHZ_RATELIMIT_DIR is not set"
+
+
 def test_only_the_policy_is_required() -> None:
-    """An empty environment lacks exactly one thing."""
-    assert problems({}) == ("AUTHZ_POLICY_FILE: is required",)
+    """An empty environment lacks exactly one thing; with others that are wrong it is told too."""
+    assert problems({}) == (NO_POLICY,)
+    assert problems({"PORT": "-1"})[0] == NO_POLICY
+    assert len(problems({"PORT": "-1"})) == 2
+
+
+def test_descriptor_files_need_no_policy(tmp_path: Path) -> None:
+    """They are enough to start with, and to show them over HTTP."""
+    given = {"AUTHZ_RATELIMIT_DIR": str(tmp_path)}
+    assert load_settings(given).policy_file is None
+    settings = load_settings({**given, "AUTHZ_ADMIN_TOKEN": TOKEN})
+    assert (settings.has_admin_api, settings.has_key_store) == (True, False)
+
+
+def test_keys_without_a_policy_are_a_mistake(tmp_path: Path) -> None:
+    """They would let nobody in: whoever set them forgot the policy."""
+    keys = tmp_path / "keys.yaml"
+    keys.touch()
+    given = {
+        "API_KEYS": "[]",
+        "AUTHZ_KEYS_FILE": str(keys),
+        "AUTHZ_KEYS_URL": "redis://store",
+        "JWT_SECRET": "j" * 32,
+    }
+    told = problems({"AUTHZ_RATELIMIT_DIR": str(tmp_path), **given})
+    assert told == tuple(f"{name}: lets nobody in without AUTHZ_POLICY_FILE" for name in given)
 
 
 def test_everything_else_has_a_default(policy_file: str) -> None:

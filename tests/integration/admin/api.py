@@ -35,6 +35,7 @@ class Api:
     it: Managed
     counters: FaultyStore
     rules: DescriptorRules | None = None
+    rules_are_newest: bool = True
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:  # noqa: ANN401
         """One request, with the token unless told otherwise."""

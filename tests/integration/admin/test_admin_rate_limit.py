@@ -29,6 +29,17 @@ async def test_the_rules_in_force_are_shown_as_text(api: Api) -> None:
     assert answer.headers["ETag"] == f'"{api.rules.digest}"'
 
 
+async def test_rules_that_the_newest_files_do_not_change_say_so(api: Api) -> None:
+    """The last good ones are shown, and that the files on disk are refused."""
+    api.rules = read_descriptors(FILE)
+    states = []
+    for api.rules_are_newest in (True, False):
+        answer = await api.ask("GET", PATH)
+        assert (answer.status, answer.headers["ETag"]) == (200, f'"{api.rules.digest}"')
+        states.append(answer.headers["X-Newest-Files"])
+    assert states == ["in force", "refused"]
+
+
 async def test_without_files_there_are_no_rules(api: Api) -> None:
     """404 in the form of all errors."""
     answer = await api.ask("GET", PATH)

@@ -97,7 +97,10 @@ async def test_counters_start_anew(api: Api, path: str) -> None:
         (
             "GET",
             "/v1/usage/acme?tier=free",
-            {"field": "", "message": "the subject must begin with one of key:, jwt:, anon:"},
+            {
+                "field": "",
+                "message": "the subject must begin with one of key:, jwt:, anon:, or be global",
+            },
         ),
         (
             "GET",
@@ -136,3 +139,24 @@ async def test_a_counter_store_that_is_away_is_503(api: Api) -> None:
         answer = await api.ask(method, path)
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
+
+
+async def test_limits_over_all_callers_are_shown_and_start_anew(api: Api) -> None:
+    """Under the one subject that is nobody's; no caller's limit is among them."""
+    total = rate(600, name="total")
+    await api.counters.charge("global", (Charge(total, 5),))
+    await api.counters.charge("key:acme", TAKEN)
+    shown = await api.ask("GET", "/v1/usage/global")
+    assert (shown.status, shown.json["subject"], "tier" in shown.json) == (200, "global", False)
+    assert [(it["name"], it["remaining"]) for it in shown.json["limits"]] == [("total", 595)]
+
+    for query in ("tier=free", "limit=total"):
+        assert (await api.ask("GET", f"/v1/usage/global?{query}")).status == 422
+    assert (await api.ask("DELETE", "/v1/usage/global?limit=per-minute")).status == 422
+    with capture_logs() as logs:
+        assert (await api.ask("DELETE", "/v1/usage/global?limit=total")).status == 204
+    assert [(it["subject"], it["limits"]) for it in logs] == [("global", ["total"])]
+    left = (await api.ask("GET", "/v1/usage/global")).json["limits"]
+    assert [it["remaining"] for it in left] == [600]
+    of_caller = (await api.ask("GET", "/v1/usage/key:acme?tier=free")).json["limits"]
+    assert [it["remaining"] for it in of_caller] == [7, 497, 5]

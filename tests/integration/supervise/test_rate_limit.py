@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from authz_service.wire.services import RateLimitRequest, RateLimitServiceStub
 from tests.e2e.client import Client, Reply
 from tests.e2e.processes import eventually
 from tests.integration.admin.api import AUTHORIZATION, TOKEN
-from tests.integration.supervise.conftest import Service, Start, free_port
+from tests.integration.supervise.conftest import KEY, Service, Start, free_port
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the service is asked through Unix sockets"
@@ -44,6 +45,16 @@ def wait_until_ready(service: Service) -> None:
 def asked(service: Service) -> Reply:
     """What it answers to a question about Ann."""
     return service.operations.send("POST", "/json", (), json.dumps(ANN).encode())
+
+
+def told(service: Service, sample: str) -> bool:
+    """Whether a scrape begins a line so."""
+    return f"\n{sample}" in service.operations.get("/metrics").body.decode()
+
+
+def readiness(service: Service) -> Any:  # noqa: ANN401 - JSON
+    """What `/readyz` tells beside the status."""
+    return service.operations.get("/readyz").json()["details"]
 
 
 def test_workers_count_what_is_asked_in_json(start: Start, rules: Path) -> None:
@@ -77,6 +88,69 @@ def test_rules_are_shown_as_they_change(start: Start, rules: Path) -> None:
     rules.write_text(FILE.format(limit=1), "utf-8")
     eventually(lambda: shown() == LINE % 1)
     eventually(lambda: [asked(service).status for _ in range(4)] == [429] * 4)
+
+
+def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
+    start: Start, rules: Path, tmp_path: Path
+) -> None:
+    """Workers go by the new keys and the old limits, and operators see which part is not new."""
+    keys = tmp_path.with_name("keys.yaml")
+    keys.write_text("[{name: one, tier: free, key: key-in-a-file}]", "utf-8")
+    service = start(
+        "0",
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_KEYS_FILE=str(keys),
+    )
+    wait_until_ready(service)
+    assert service.check(0, "key-in-a-file")
+
+    rules.write_text("domain: shop\nratelimit: 1\n", "utf-8")
+    eventually(lambda: told(service, "authz_ratelimit_files_failed 1"))
+    keys.write_text("[]", "utf-8")
+    eventually(lambda: [service.check(index, "key-in-a-file") for index in (0, 1)] == [False] * 2)
+
+    # The supervisor looks for itself, a moment sooner or later.
+    eventually(lambda: readiness(service)["not_in_force"] == ["descriptors"])
+    assert readiness(service)["refused"] == ["limits.yaml: config error, unknown key 'ratelimit'"]
+    assert told(service, "authz_policy_failed 0")
+    assert [asked(service).status for _ in range(5)] == [200, 200, 200, 200, 429]
+
+    rules.write_text(FILE.format(limit=5), "utf-8")
+    eventually(lambda: told(service, "authz_ratelimit_files_failed 0"))
+    eventually(lambda: readiness(service)["not_in_force"] == [])
+
+
+def test_limits_by_descriptor_need_no_policy_and_no_keys(
+    start: Start, rules: Path, run_dir: Path
+) -> None:
+    """Checks are refused, Envoy is told nothing, a reload works, and the rules are shown."""
+    port = free_port()
+    service = start(
+        "0",
+        **dict.fromkeys(("AUTHZ_POLICY_FILE", "API_KEYS", "AUTHZ_KEYS_URL"), ""),
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_RATELIMIT_JSON="true",
+        AUTHZ_ADMIN_TOKEN=TOKEN,
+        AUTHZ_ADMIN_LISTEN=f"127.0.0.1:{port}",
+    )
+    wait_until_ready(service)
+    admin = Client(port)
+    assert [asked(service).status for _ in range(5)] == [200, 200, 200, 200, 429]
+    assert service.status(0, KEY) == 403
+    assert [file.name for file in run_dir.glob("*.yaml")] == ["policy.yaml"]  # the test's own
+
+    rules.write_text(FILE.format(limit=9), "utf-8")
+    shown = ("/v1/ratelimit/rules", AUTHORIZATION.items())
+    eventually(lambda: admin.get(*shown).body == LINE % 9)
+    assert [file.name for file in run_dir.glob("*.yaml")] == ["policy.yaml"]  # the test's own
+    assert readiness(service)["policy"] == "none"
+    for method, path in (("GET", "/v1/keys"), ("POST", "/v1/keys/import"), ("GET", "/v1/keys/a")):
+        answer = admin.send(method, path, AUTHORIZATION.items())
+        assert answer.status == 404
+        message = answer.json()["error"]["message"]
+        assert message == "There is no key store: AUTHZ_KEYS_URL is not set."
+    assert admin.get("/v1/usage/key:a?tier=free", AUTHORIZATION.items()).status == 422
 
 
 def test_nothing_counts_unless_it_is_wanted(start: Start, rules: Path) -> None:

@@ -1,6 +1,7 @@
 """`usage show` and `usage reset` against a real store, beside a service that counts there."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from authz_service.clock import SystemClock
+from authz_service.core.descriptor_hits import hits_of
+from authz_service.core.resolve import Resolution, resolve
+from authz_service.core.rules import Charge
 from authz_service.policy.sources import load_policy
 from authz_service.storage.from_url import store_from_url
+from authz_service.testing.descriptors import asking, descriptor, read_descriptors
 from tests.conformance.storage.server import VALKEY, Server
 
 POLICY = """
@@ -20,7 +25,18 @@ tiers:
   large: {rate: 10000/minute, max_upload: 1MB}
 upstream: {address: "127.0.0.1:8080"}
 routes:
-  - {name: things, match: {method: GET, path: /v1/things}, limits: [{name: reads, rate: 9/hour}]}
+  - name: things
+    match: {method: GET, path: /v1/things}
+    limits: [{name: reads, rate: 9/hour}]
+    global_limits: [{name: total, rate: 600/hour}]
+"""
+RULES = """
+domain: shop
+descriptors:
+  - {key: user, rate_limit: {unit: hour, requests_per_unit: 9}}
+  - {key: page, rate_limit: {unit: day, requests_per_unit: 4, algorithm: fixed}}
+  - {key: mass, rate_limit: {unit: minute, requests_per_unit: 5000}}
+  - {key: ip, value: 10.*, share_threshold: true, rate_limit: {unit: hour, requests_per_unit: 7}}
 """
 KEY = "sk-of-acme"
 REQUEST = ["--path", "/v1/things", "-H", f"X-API-Key: {KEY}"]
@@ -206,6 +222,123 @@ async def test_a_name_with_a_hostile_form_is_a_name(charged: Server, policy_file
     for subject in ("key:acme}:rate:per-minute", "key:*", "key:acme\n"):
         assert usage(policy_file, charged.url, "reset", subject).returncode == 0
     assert left(policy_file, charged, "key:acme")["per-minute"] == 7
+
+
+async def test_limits_over_all_callers_are_shown_and_reset(
+    charged: Server, policy_file: Path
+) -> None:
+    """They are of no tier; callers keep what they have."""
+    store = store_from_url(charged.url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000)
+    (limit,) = load_policy(policy_file, {}).routes[0].global_limits
+    await store.charge("global", (Charge(limit, 2),))
+    await store.charge("global", (Charge(limit, 1),))
+    await store.close()
+    done = usage(policy_file, charged.url, "show", "global")
+    assert done.stdout.startswith("total  600/hour  597 left  reset in ")
+    told = json.loads(usage(policy_file, charged.url, "show", "global", "--json").stdout)
+    assert (told["subject"], "tier" in told) == ("global", False)
+    done = usage(policy_file, charged.url, "reset", "global")
+    assert (done.returncode, done.stdout) == (0, "global starts anew with total\n")
+    assert json.loads(done.stderr)["subject"] == "global"
+    assert "600 left" in usage(policy_file, charged.url, "show", "global").stdout
+    assert left(policy_file, charged, "key:acme") == {"per-minute": 7, "per-day": 497, "reads": 6}
+
+
+class Counters:
+    """The counters of descriptors: asked as a worker asks, and by the commands."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.environment = {"AUTHZ_RATELIMIT_DIR": str(folder), "REDIS_URL": server.url}
+        (folder / "shop.yaml").write_text(RULES, encoding="utf-8")
+
+    async def hit(self, *entries: tuple[str, str]) -> None:
+        """Count one request with a descriptor for each entry."""
+        request = asking(*(descriptor(entry) for entry in entries))
+        resolution = resolve(read_descriptors(RULES), request)
+        assert isinstance(resolution, Resolution)
+        hits = hits_of("shop", resolution.resolved, all_quota=False)
+        store = store_from_url(
+            self.server.url, clock=SystemClock(), random=lambda: 0.5, timeout_ms=5_000
+        )
+        await store.hit(tuple(hit for hit in hits if hit))
+        await store.close()
+
+    def run(
+        self, verb: str, *asked: str, flags: tuple[str, ...] = ()
+    ) -> "subprocess.CompletedProcess[str]":
+        """A command of `usage` about descriptors."""
+        descriptors = [part for it in asked for part in ("--descriptor", it)]
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "authz_service", "usage", f"{verb}-descriptors"),
+                *("--domain", "shop", *descriptors, *flags),
+            ],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+
+
+async def test_descriptors_are_shown_and_reset_as_they_are_asked_about(
+    server: Server, tmp_path: Path
+) -> None:
+    """Sliding, fixed, large and shared counters; looking counts nothing, others are left alone."""
+    server.admin.flushall()
+    counters = Counters(server, tmp_path)
+    for user in ("ann", "bob"):
+        await counters.hit(("user", user), ("page", "/"), ("mass", "x"), ("ip", "10.0.0.1"))
+    asked = ("user=ann", "page=/", "mass=x", "ip=10.9.9.9")
+
+    for _ in range(2):
+        done = counters.run("show", *asked, "user=new", "no=rule")
+        assert (done.returncode, done.stderr) == (0, "")
+        cells = [re.split(" {2,}", line)[:3] for line in done.stdout.splitlines()]
+        assert cells == [
+            ["user=ann", "9/hour", "8 left"],
+            ["page=/", "4/day", "2 left"],
+            ["mass=x", "5000/minute", "4998 left"],
+            ["ip=10.9.9.9", "7/hour", "5 left"],
+            ["user=new", "9/hour", "9 left"],
+            ["no=rule", "no counter"],
+        ]
+    done = counters.run("reset", *asked, "no=rule")
+    assert done.returncode == 0
+    told = [*(f"{it} starts anew" for it in asked), "no=rule has no counter"]
+    assert done.stdout.splitlines() == told
+    audit = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {it["message"] for it in audit} == {"counters reset"}
+    assert audit[0]["subject"] == "descriptor:shop,user=ann"
+
+    shown = counters.run("show", *asked, "user=bob").stdout
+    assert re.findall(r"(\d+) left", shown) == ["9", "4", "5000", "7", "8"]
+
+
+async def test_a_counter_of_descriptors_is_told_whole_to_machines(
+    server: Server, tmp_path: Path
+) -> None:
+    """With what it is counted under; a descriptor without one has nothing to tell."""
+    server.admin.flushall()
+    counters = Counters(server, tmp_path)
+    await counters.hit(("page", "/"))
+    told = json.loads(counters.run("show", "page=/", "no=rule", flags=("--json",)).stdout)
+    assert 0 < told["descriptors"][0].pop("reset_seconds") <= 86_400
+    assert told == {
+        "domain": "shop",
+        "descriptors": [
+            {
+                "descriptor": "page=/",
+                "subject": "descriptor:shop,page=/",
+                "algorithm": "fixed",
+                "window_seconds": 86_400,
+                "limit": 4,
+                "remaining": 3,
+            },
+            {"descriptor": "no=rule"},
+        ],
+    }
 
 
 @pytest.mark.slow

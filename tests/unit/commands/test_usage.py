@@ -33,7 +33,20 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["show", "acme", "--tier", "free"],
-            "SUBJECT: 'acme' begins with none of key:, jwt:, anon:",
+            "SUBJECT: 'acme' begins with none of key:, jwt:, anon: and is not global",
+        ),
+        (["show", "key:a"], "--tier: is required for a caller"),
+        (
+            ["show", "global", "--tier", "free"],
+            "--tier: has no place here, global is no caller",
+        ),
+        (
+            ["reset", "global", "--limit", "per-minute"],
+            "--limit: 'per-minute' is no limit of the policy; known are upscale-total",
+        ),
+        (
+            ["show-descriptors", "--domain", "shop", "--descriptor", "a=b"],
+            "AUTHZ_RATELIMIT_DIR: is required",
         ),
         (
             ["reset", "key:a", "--limit", "per-year"],
@@ -60,7 +73,7 @@ def test_counters_in_memory_cannot_be_seen(
         monkeypatch.setenv("REDIS_URL", url)
     assert main(["usage", "reset", "acme"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: SUBJECT: 'acme' begins with none of key:, jwt:, anon:",
+        "error: SUBJECT: 'acme' begins with none of key:, jwt:, anon: and is not global",
         "error: REDIS_URL: is required; counters in a worker's memory are its own",
     ]
 
@@ -82,6 +95,39 @@ def test_a_policy_without_limits_leaves_nothing_to_reset(
     assert capsys.readouterr().err == "error: the policy has no limits\n"
     assert main(["usage", "show", "key:a", "--tier", "free"]) == 0
     assert capsys.readouterr().out == "tier free has no limits\n"
+    assert main(["usage", "show", "global"]) == 0
+    assert capsys.readouterr().out == "the policy has no limits over all callers\n"
+    assert main(["usage", "reset", "global", "--limit", "any"]) == 2
+    assert capsys.readouterr().err == "error: the policy has no limits over all callers\n"
+
+
+def test_limits_of_a_policy_need_a_policy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A service of descriptor files alone has none; nor has it files for Envoy."""
+    monkeypatch.delenv("AUTHZ_POLICY_FILE")
+    monkeypatch.setenv("AUTHZ_RATELIMIT_DIR", str(tmp_path))
+    for arguments in (["usage", "reset", "global"], ["render", str(tmp_path)]):
+        assert main(arguments) == 2
+        assert capsys.readouterr().err == "error: AUTHZ_POLICY_FILE: is required\n"
+
+
+def test_descriptors_without_a_counter_cannot_be_reset(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An unknown domain, an unknown value and a limit that counts nothing: no store is asked."""
+    (tmp_path / "shop.yaml").write_text(
+        "domain: shop\ndescriptors: [{key: plan, value: staff, rate_limit: {unlimited: true}}]\n"
+    )
+    monkeypatch.setenv("AUTHZ_RATELIMIT_DIR", str(tmp_path))
+    for domain, descriptor in (("other", "a=b"), ("shop", "plan=free"), ("shop", "plan=staff")):
+        asked = ["--domain", domain, "--descriptor", descriptor]
+        assert main(["usage", "show-descriptors", *asked]) == 0
+        assert capsys.readouterr().out == f"{descriptor}  no counter\n"
+        assert main(["usage", "reset-descriptors", *asked]) == 2
+        assert capsys.readouterr().err == "error: --descriptor: none of them has a counter\n"
+    assert main(["usage", "show-descriptors", "--domain", "", "--descriptor", "a=b"]) == 2
+    assert capsys.readouterr().err == "error: rate limit domain must not be empty\n"
 
 
 def test_a_wrong_store_is_told_without_its_password(

@@ -1,7 +1,9 @@
 """Which limits a caller has in all."""
 
+from dataclasses import replace
+
 from authz_service.core.rules import Overrides, Period, Quota
-from authz_service.core.usage import all_limits, limits_of, names_of
+from authz_service.core.usage import all_limits, limits_of, limits_over_all, names_of
 from authz_service.testing.builders import policy, quota, rate, route, tier
 
 FREE = tier("free", rate=rate(10), quota=quota(500))
@@ -54,3 +56,12 @@ def test_a_rate_and_a_quota_of_one_name_are_two_counters() -> None:
     """Only the same kind under the same name is the same."""
     named = policy([route(limits=(rate(5, name="x"),))], tiers=[tier(quota=quota(5, name="x"))])
     assert [type(limit).__name__ for limit in all_limits(named)] == ["Quota", "Rate"]
+
+
+def test_limits_over_all_callers_are_those_of_every_route_once() -> None:
+    """In the order of the routes; limits of callers are not among them."""
+    total = rate(600, name="total")
+    one = replace(route("one", limits=(WRITES,)), global_limits=(total,))
+    two = replace(route("two"), global_limits=(BURST, total))
+    assert limits_over_all(policy([one, two], tiers=[FREE])) == (total, BURST)
+    assert limits_over_all(POLICY) == ()

@@ -8,6 +8,7 @@ import pytest
 from authz_service.descriptors.sources import (
     MAX_FILE_BYTES,
     MAX_FILES,
+    MAX_FOLDER_BYTES,
     hidden_names,
     load_descriptors,
     read_folder,
@@ -164,6 +165,16 @@ def test_too_many_files_are_told(tmp_path: Path) -> None:
     for number in range(MAX_FILES + 1):
         (tmp_path / str(number)).touch()
     assert problems(tmp_path) == (f"{tmp_path}: holds more than {MAX_FILES} files",)
+
+
+def test_a_folder_that_holds_too_much_is_told(tmp_path: Path) -> None:
+    """As much as is allowed is read; after one byte more nothing is read any further."""
+    for number in range(MAX_FOLDER_BYTES // MAX_FILE_BYTES):
+        (tmp_path / str(number)).write_bytes(b"#" * MAX_FILE_BYTES)
+    assert len(read_folder(tmp_path)) == MAX_FOLDER_BYTES // MAX_FILE_BYTES
+    (tmp_path / "90").write_bytes(b"#")
+    (tmp_path / "91").symlink_to("nowhere")
+    assert problems(tmp_path) == (f"{tmp_path}: holds more than {MAX_FOLDER_BYTES} bytes",)
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
