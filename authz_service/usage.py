@@ -1,7 +1,7 @@
 """What one subject has used, read without counting, and taken back on request."""
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -60,7 +60,7 @@ async def reset_usage(
     names = names_of(limits)
     try:
         # Stores name the counters of fixed windows like those of any limit.
-        await store.reset(subject, cast("tuple[Limit, ...]", limits))
+        await store.reset(subject, limits)
     except StoreError:
         _log.error("counters perhaps reset", actor=actor, subject=subject, limits=names)
         raise

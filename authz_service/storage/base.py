@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from authz_service.core.hits import Counted, Hit
+from authz_service.core.hits import Counted, Fixed, Hit
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
@@ -90,7 +90,7 @@ class CounterStore(Protocol):
             StoreError: as `charge` does.
         """
 
-    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+    async def reset(self, subject: str, limits: tuple[Limit | Fixed, ...]) -> None:
         """Forget what these limits count of one subject, and nothing else. All at once.
 
         Answers that are remembered for retries stay: they take nothing.

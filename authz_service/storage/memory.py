@@ -145,7 +145,7 @@ class MemoryStore:
         found = tuple(self._read(key, charge, now_ms) for key, charge in asked)
         return Metered(not any(reading.retry_after_ms for reading in found), found)
 
-    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+    async def reset(self, subject: str, limits: tuple[Limit | Fixed, ...]) -> None:
         """Forget what these limits count of one subject.
 
         Raises:

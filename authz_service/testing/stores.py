@@ -3,7 +3,7 @@
 import asyncio
 from enum import Enum, auto
 
-from authz_service.core.hits import Count, Counted, Hit
+from authz_service.core.hits import Count, Counted, Fixed, Hit
 from authz_service.core.meter import Metered, Reading
 from authz_service.core.rules import Charge, Limit
 from authz_service.errors import StoreError
@@ -82,7 +82,7 @@ class FaultyStore:
             return _untouched(charges)
         return await self._inner.peek(subject, charges)
 
-    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+    async def reset(self, subject: str, limits: tuple[Limit | Fixed, ...]) -> None:
         """Reset the inner store, unless a fault is in force."""
         await self._suffer(subject)
         if self._fault is not Fault.LYING:

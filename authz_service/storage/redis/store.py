@@ -9,7 +9,7 @@ from authz_service.core.counter_key import (
     counter_kind,
     subject_key,
 )
-from authz_service.core.hits import Counted, Hit
+from authz_service.core.hits import Counted, Fixed, Hit
 from authz_service.core.meter import Metered
 from authz_service.core.rules import Charge, Limit, Quota
 from authz_service.errors import StoreError
@@ -83,7 +83,7 @@ class RedisStore:
         """
         return await self._ask(counter_keys(subject, charges), charges, "peek")
 
-    async def reset(self, subject: str, limits: tuple[Limit, ...]) -> None:
+    async def reset(self, subject: str, limits: tuple[Limit | Fixed, ...]) -> None:
         """Forget what these limits count of one subject.
 
         Raises:

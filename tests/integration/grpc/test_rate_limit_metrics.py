@@ -58,10 +58,10 @@ class Store(FaultyStore):
         super().__init__(inner)
         self.asked = asyncio.Event()
 
-    async def hit(self, hits: tuple[Hit, ...]) -> Counted:
+    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
         """Count, unless a fault is in force."""
         self.asked.set()
-        return await super().hit(hits)
+        return await super().hit(hits, once=once)
 
 
 class Limits:
