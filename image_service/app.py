@@ -1,31 +1,35 @@
 """The composition root: the only module that names concrete stores, sandboxes and routes together.
 
-Building opens nothing and starts nothing; `serve.py` does that.
+Building opens nothing and starts nothing; `serve.py` and `work.py` do that.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from image_service.clock import Clock, new_job_id, new_request_id
+from image_service.clock import Clock, new_job_id, new_owner_id, new_request_id
 from image_service.engine import Engine
+from image_service.errors import ConfigurationError, StoreError
 from image_service.http import Routes
+from image_service.jobs import MAX_ATTEMPTS
 from image_service.metrics import QUEUE_NAME, Metrics
 from image_service.middleware import context_middleware, error_middleware
 from image_service.operations import Operations
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
 from image_service.settings import Settings
-from image_service.storage.folder import FolderResultStore
-from image_service.storage.memory import MemoryJobStore
+from image_service.storage.base import FileStore, JobStore
+from image_service.storage.objects import open_files
+from image_service.storage.redis import RedisJobStore, open_client
+from image_service.storage.redis.queue import RedisQueue
+from image_service.upkeep import Upkeep
 from image_service.worker import Worker
 
 MAX_JOBS: Final = 10_000
-MAX_RESULT_BYTES: Final = 4 * 1024**3
 # The largest allowed picture, 268 megapixels, was measured at 3.4 GB (GIF) and 61 s (PNG). Only
 # WebP with transparency would take more, 8 GB: it is refused with advice instead.
 TRANSFORM_MEMORY_BYTES: Final = 5 * 1024**3
@@ -33,42 +37,48 @@ TRANSFORM_DEADLINE_S: Final = 300.0
 INSPECTION_MEMORY_BYTES: Final = 2 * 1024**3
 INSPECTION_DEADLINE_S: Final = 10.0
 
+# Around every transform: fetching, keeping, pauses, stores that take their time.
+_RUN_S: Final = MAX_ATTEMPTS * (TRANSFORM_DEADLINE_S + 60.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that have a life, for `serve.py` to start and stop."""
+    """The parts of the API process that have a life, for `serve.py` to start and stop."""
 
     web_app: web.Application
     operations_app: web.Application
-    engine: Engine
+    jobs: JobStore
+    queue: RedisQueue
+    sandboxes: Sequence[Sandbox]
+    readiness: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The parts of a worker process that have a life, for `work.py` to start and stop."""
+
+    operations_app: web.Application
+    jobs: JobStore
+    queue: RedisQueue
     worker: Worker
+    upkeep: Upkeep
     sandboxes: Sequence[Sandbox]
     readiness: Readiness
 
 
 def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
-    """Put the service together. Uploads and results live in `folder`, which must exist."""
-    readiness, metrics = Readiness(), Metrics()
-    jobs = MemoryJobStore(max_jobs=MAX_JOBS)
-    results = FolderResultStore(folder, max_bytes=MAX_RESULT_BYTES)
+    """Put the API together. Uploads arrive in `folder`, which must exist.
+
+    Raises:
+        ConfigurationError: a store's address cannot be used.
+    """
+    readiness, metrics = Readiness(), Metrics("api")
+    jobs, files, queue = _stores(settings)
     inspector = Sandbox(deadline_s=INSPECTION_DEADLINE_S, memory_bytes=INSPECTION_MEMORY_BYTES)
-    transformers = [
-        Sandbox(deadline_s=TRANSFORM_DEADLINE_S, memory_bytes=TRANSFORM_MEMORY_BYTES)
-        for _ in range(settings.workers)
-    ]
-    worker = Worker(
-        transformers,
-        jobs=jobs,
-        results=results,
-        clock=clock,
-        metrics=metrics,
-        queue_limit=settings.queue_limit,
-    )
-    metrics.watch_queue(QUEUE_NAME, lambda: worker.waiting)
     engine = Engine(
         jobs=jobs,
-        results=results,
-        worker=worker,
+        files=files,
+        queue=queue,
         inspector=inspector,
         readiness=readiness,
         metrics=metrics,
@@ -76,15 +86,87 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         new_job_id=new_job_id,
         spool=folder,
     )
-    routes = Routes(engine, results=results, readiness=readiness)
+    routes = Routes(engine, files=files, readiness=readiness)
+
+    async def details() -> Mapping[str, object]:
+        waiting = await _waiting(jobs)
+        metrics.queue_depth(QUEUE_NAME, float("nan") if waiting is None else waiting)
+        return {
+            "requests_in_hand": readiness.in_hand,
+            "jobs_waiting": waiting,
+            "store_answers": waiting is not None,
+        }
+
     return Service(
         web_app=_web_app(routes, readiness),
-        operations_app=Operations(metrics, readiness=readiness, worker=worker).web_app(),
-        engine=engine,
-        worker=worker,
-        sandboxes=(inspector, *transformers),
+        operations_app=Operations(metrics, readiness=readiness, details=details).web_app(),
+        jobs=jobs,
+        queue=queue,
+        sandboxes=(inspector,),
         readiness=readiness,
     )
+
+
+def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Workshop:
+    """Put a worker process together. Images are worked on in `folder`, which must exist.
+
+    Raises:
+        ConfigurationError: a store's address cannot be used.
+    """
+    readiness, metrics = Readiness(), Metrics("worker")
+    jobs, files, queue = _stores(settings)
+    sandboxes = [
+        Sandbox(deadline_s=TRANSFORM_DEADLINE_S, memory_bytes=TRANSFORM_MEMORY_BYTES)
+        for _ in range(settings.workers)
+    ]
+    worker = Worker(
+        sandboxes,
+        queue=queue,
+        jobs=jobs,
+        files=files,
+        clock=clock,
+        metrics=metrics,
+        folder=folder,
+    )
+
+    async def details() -> Mapping[str, object]:
+        return {
+            "jobs_running": worker.running,
+            "store_answers": await _waiting(jobs) is not None,
+        }
+
+    return Workshop(
+        operations_app=Operations(metrics, readiness=readiness, details=details).web_app(),
+        jobs=jobs,
+        queue=queue,
+        worker=worker,
+        upkeep=Upkeep(jobs=jobs, files=files, queue=queue, clock=clock),
+        sandboxes=sandboxes,
+        readiness=readiness,
+    )
+
+
+def _stores(settings: Settings) -> tuple[JobStore, FileStore, RedisQueue]:
+    """What every process of the service shares."""
+    try:
+        files = open_files(settings.files_url.value)
+    except ValueError as error:
+        raise ConfigurationError([f"IMAGE_FILES_URL: {error}"]) from None
+    try:
+        client, waiting_client = (open_client(settings.queue_url.value) for _ in range(2))
+    except ValueError as error:
+        raise ConfigurationError([f"IMAGE_QUEUE_URL: {error}"]) from None
+    jobs = RedisJobStore(client, queue_limit=settings.queue_limit, max_jobs=MAX_JOBS)
+    queue = RedisQueue(waiting_client, name=QUEUE_NAME, owner=new_owner_id(), run_s=_RUN_S)
+    return jobs, files, queue
+
+
+async def _waiting(jobs: JobStore) -> int | None:
+    """How many jobs wait; None when the store does not answer."""
+    try:
+        return await jobs.waiting()
+    except StoreError:
+        return None
 
 
 def _web_app(routes: Routes, readiness: Readiness) -> web.Application:
