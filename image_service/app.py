@@ -4,7 +4,7 @@ Building opens nothing and starts nothing; `serve.py` and `work.py` do that.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,9 @@ from image_service.sandbox import Sandbox
 from image_service.settings import Settings
 from image_service.storage.base import FileStore, JobStore
 from image_service.storage.objects import open_files
-from image_service.storage.redis import RedisJobStore, open_client
+from image_service.storage.redis.client import open_client
+from image_service.storage.redis.durability import check_durability
+from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
 from image_service.upkeep import Upkeep
 from image_service.worker import Worker
@@ -47,8 +49,7 @@ class Service:
 
     web_app: web.Application
     operations_app: web.Application
-    jobs: JobStore
-    queue: RedisQueue
+    stores: "Stores"
     sandboxes: Sequence[Sandbox]
     readiness: Readiness
 
@@ -58,8 +59,7 @@ class Workshop:
     """The parts of a worker process that have a life, for `work.py` to start and stop."""
 
     operations_app: web.Application
-    jobs: JobStore
-    queue: RedisQueue
+    stores: "Stores"
     worker: Worker
     upkeep: Upkeep
     sandboxes: Sequence[Sandbox]
@@ -73,12 +73,12 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         ConfigurationError: a store's address cannot be used.
     """
     readiness, metrics = Readiness(), Metrics("api")
-    jobs, files, queue = _stores(settings)
+    stores = _stores(settings)
     inspector = Sandbox(deadline_s=INSPECTION_DEADLINE_S, memory_bytes=INSPECTION_MEMORY_BYTES)
     engine = Engine(
-        jobs=jobs,
-        files=files,
-        queue=queue,
+        jobs=stores.jobs,
+        files=stores.files,
+        queue=stores.queue,
         inspector=inspector,
         readiness=readiness,
         metrics=metrics,
@@ -86,10 +86,10 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         new_job_id=new_job_id,
         spool=folder,
     )
-    routes = Routes(engine, files=files, readiness=readiness)
+    routes = Routes(engine, files=stores.files, readiness=readiness)
 
     async def details() -> Mapping[str, object]:
-        waiting = await _waiting(jobs)
+        waiting = await _waiting(stores.jobs)
         metrics.queue_depth(QUEUE_NAME, float("nan") if waiting is None else waiting)
         return {
             "requests_in_hand": readiness.in_hand,
@@ -100,8 +100,7 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
     return Service(
         web_app=_web_app(routes, readiness),
         operations_app=Operations(metrics, readiness=readiness, details=details).web_app(),
-        jobs=jobs,
-        queue=queue,
+        stores=stores,
         sandboxes=(inspector,),
         readiness=readiness,
     )
@@ -114,16 +113,16 @@ def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Worksho
         ConfigurationError: a store's address cannot be used.
     """
     readiness, metrics = Readiness(), Metrics("worker")
-    jobs, files, queue = _stores(settings)
+    stores = _stores(settings)
     sandboxes = [
         Sandbox(deadline_s=TRANSFORM_DEADLINE_S, memory_bytes=TRANSFORM_MEMORY_BYTES)
         for _ in range(settings.workers)
     ]
     worker = Worker(
         sandboxes,
-        queue=queue,
-        jobs=jobs,
-        files=files,
+        queue=stores.queue,
+        jobs=stores.jobs,
+        files=stores.files,
         clock=clock,
         metrics=metrics,
         folder=folder,
@@ -132,22 +131,35 @@ def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Worksho
     async def details() -> Mapping[str, object]:
         return {
             "jobs_running": worker.running,
-            "store_answers": await _waiting(jobs) is not None,
+            "store_answers": await _waiting(stores.jobs) is not None,
         }
 
     return Workshop(
         operations_app=Operations(metrics, readiness=readiness, details=details).web_app(),
-        jobs=jobs,
-        queue=queue,
+        stores=stores,
         worker=worker,
-        upkeep=Upkeep(jobs=jobs, files=files, queue=queue, clock=clock),
+        upkeep=Upkeep(jobs=stores.jobs, files=stores.files, queue=stores.queue, clock=clock),
         sandboxes=sandboxes,
         readiness=readiness,
     )
 
 
-def _stores(settings: Settings) -> tuple[JobStore, FileStore, RedisQueue]:
+@dataclass(frozen=True, slots=True)
+class Stores:
     """What every process of the service shares."""
+
+    jobs: JobStore
+    files: FileStore
+    queue: RedisQueue
+    risks: Callable[[], Awaitable[Sequence[str]]]
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self.queue.close()
+        await self.jobs.close()
+
+
+def _stores(settings: Settings) -> Stores:
     try:
         files = open_files(settings.files_url.value)
     except ValueError as error:
@@ -156,9 +168,12 @@ def _stores(settings: Settings) -> tuple[JobStore, FileStore, RedisQueue]:
         client, waiting_client = (open_client(settings.queue_url.value) for _ in range(2))
     except ValueError as error:
         raise ConfigurationError([f"IMAGE_QUEUE_URL: {error}"]) from None
-    jobs = RedisJobStore(client, queue_limit=settings.queue_limit, max_jobs=MAX_JOBS)
-    queue = RedisQueue(waiting_client, name=QUEUE_NAME, owner=new_owner_id(), run_s=_RUN_S)
-    return jobs, files, queue
+    return Stores(
+        jobs=RedisJobStore(client, queue_limit=settings.queue_limit, max_jobs=MAX_JOBS),
+        files=files,
+        queue=RedisQueue(waiting_client, name=QUEUE_NAME, owner=new_owner_id(), run_s=_RUN_S),
+        risks=lambda: check_durability(client),
+    )
 
 
 async def _waiting(jobs: JobStore) -> int | None:

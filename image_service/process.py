@@ -1,16 +1,17 @@
-"""What both processes of the service do alike: listen, keep decoders, wait for the signal to end."""
+"""What both processes do alike: listen, keep decoders, wait for the signal to end."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
 
 from image_service.connection import connection_factory
-from image_service.errors import ListenError
+from image_service.errors import ListenError, StoreError
+from image_service.observe import ctx_logger
 from image_service.sandbox import Sandbox
 from image_service.settings import Address
 
@@ -65,6 +66,16 @@ async def _listen(runner: web.AppRunner, listen: Address) -> asyncio.Server:
         return await loop.create_server(connect, listen.host, listen.port)
     except OSError as error:
         raise ListenError(f"cannot listen on {listen}: {error.strerror or error}") from error
+
+
+async def tell_risks(risks: Awaitable[Sequence[str]]) -> None:
+    """Say at the start by which settings of its server the job store may lose jobs."""
+    try:
+        for risk in await risks:
+            ctx_logger.warning("Accepted jobs are at risk", reason=risk)
+    except StoreError as error:
+        # It may come later; what needs it says so.
+        ctx_logger.warning("The job store is not there yet", reason=str(error))
 
 
 def stop_signal() -> asyncio.Event:

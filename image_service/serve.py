@@ -12,7 +12,7 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 from image_service.app import Service, build
 from image_service.clock import SystemClock
 from image_service.observe import ctx_logger
-from image_service.process import DRAIN_S, decoders, listening, stop_signal
+from image_service.process import DRAIN_S, decoders, listening, stop_signal, tell_risks
 from image_service.settings import Address, Settings
 from image_service.workspace import workspace
 
@@ -33,6 +33,7 @@ async def serve(settings: Settings) -> None:
             running(service, settings.listen) as address,
             listening(service.operations_app, settings.operations_listen) as operations,
         ):
+            await tell_risks(service.stores.risks())
             ctx_logger.info(
                 "Ready",
                 address=str(address),
@@ -57,8 +58,7 @@ async def running(service: Service, listen: Address) -> AsyncIterator[Address]:
         async with decoders(service.sandboxes), listening(service.web_app, listen) as address:
             yield address
     finally:
-        await service.queue.close()
-        await service.jobs.close()
+        await service.stores.close()
 
 
 async def drain(service: Service, *, within_s: float = DRAIN_S) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from image_service.app import Workshop, build_workshop
 from image_service.clock import SystemClock
 from image_service.observe import ctx_logger
-from image_service.process import DRAIN_S, decoders, listening, stop_signal
+from image_service.process import DRAIN_S, decoders, listening, stop_signal, tell_risks
 from image_service.settings import Settings
 from image_service.workspace import workspace
 
@@ -30,13 +30,10 @@ async def work(settings: Settings) -> None:
         stop = stop_signal()
         async with (
             at_work(workshop),
-            listening(
-                workshop.operations_app, settings.worker_operations_listen
-            ) as operations,
+            listening(workshop.operations_app, settings.worker_operations_listen) as operations,
         ):
-            ctx_logger.info(
-                "Ready", operations=str(operations), files=str(settings.files_url)
-            )
+            await tell_risks(workshop.stores.risks())
+            ctx_logger.info("Ready", operations=str(operations), files=str(settings.files_url))
             await stop.wait()
             ctx_logger.info("Draining")
             await drain(workshop)
@@ -60,8 +57,7 @@ async def at_work(workshop: Workshop) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
     finally:
-        await workshop.queue.close()
-        await workshop.jobs.close()
+        await workshop.stores.close()
 
 
 async def drain(workshop: Workshop, *, within_s: float = DRAIN_S) -> None:

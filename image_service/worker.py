@@ -1,4 +1,4 @@
-"""Takes jobs from the queue: one sandbox a slot, every outcome recorded, nothing lost on the way out.
+"""Takes jobs from the queue: one sandbox a slot, every outcome recorded, nothing lost at the end.
 
 The job store says what is to be done; the queue only says that there may be something.
 """
@@ -130,9 +130,7 @@ class Worker:
             self._running -= 1
 
     async def _found(self, delivery: Delivery) -> Job | None:
-        return await self._jobs.get(
-            delivery.subject, delivery.job_id, now_ms=self._clock.now_ms()
-        )
+        return await self._jobs.get(delivery.subject, delivery.job_id, now_ms=self._clock.now_ms())
 
     async def _carry_through(self, run: Run, delivery: Delivery, sandbox: Sandbox) -> None:
         try:

@@ -19,8 +19,9 @@ from saq.utils import now
 from image_service.errors import StoreError
 from image_service.jobs import Job
 from image_service.queue import LEASE_S, Delivery
+from image_service.storage.redis.client import TIMEOUT_S
 
-_CALL_S: Final = 5.0
+_CALL_S: Final = 2 * TIMEOUT_S
 _SWEEP_LOCK_S: Final = 3
 # The job's own document bounds how often it is begun.
 _ENDLESS: Final = 1_000_000
@@ -99,7 +100,7 @@ class RedisQueue:
             if not await self._client.set(lock, 1, nx=True, ex=_SWEEP_LOCK_S):
                 return ()
             handed_out = await self._client.lrange(self._saq.namespace("active"), 0, -1)
-            keys = [self._saq.job_key_from_id(it.decode()) for it in handed_out]
+            keys = [self._saq.job_key_from_id(it) for it in map(_text, handed_out)]
             entries = await self._saq.jobs(keys) if keys else []
             return await self._sweep(dict(zip(keys, entries, strict=True)))
 
@@ -144,8 +145,13 @@ async def _answering(within_s: float = _CALL_S) -> AsyncIterator[None]:
         async with asyncio.timeout(within_s):
             yield
     except (RedisError, OSError, TimeoutError, ValueError) as error:
-        raise StoreError("the queue does not answer") from error
+        # Without the server's words: a reply may quote what was sent.
+        raise StoreError(f"the queue does not answer: {type(error).__name__}") from None
 
 
 def _entry(delivery: Delivery) -> SaqJob:
     return cast("SaqJob", delivery.receipt)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
