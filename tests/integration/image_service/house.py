@@ -50,7 +50,7 @@ class House:
 
     async def idle(self) -> None:
         """Return when nothing waits and nothing runs."""
-        while self.workshop.worker.running or await self.service.stores.jobs.waiting():
+        while self.workshop.worker.running or await self.service.stores.jobs.waiting():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
     def files(self) -> list[str]:
