@@ -98,7 +98,7 @@ class RedisJobStore:
             document = await self._client.hget(job_key(job_id), "document")
         if document is None:
             return None
-        job = _read(document, job_id)
+        job = _read(document, id_bytes(job_id))
         return job if job.subject == subject and now_ms < job.expires_ms else None
 
     async def update(self, job: Job) -> bool:
@@ -204,11 +204,11 @@ class RedisJobStore:
         return self._client.register_script(text)
 
 
-def _read(document: object, job_id: str) -> Job:
+def _read(document: object, name: bytes) -> Job:
     if not isinstance(document, bytes):
         raise StoreError("the job store answered nonsense")
     job = decode(document)
-    if job.job_id != job_id:
+    if id_bytes(job.job_id) != name:
         raise StoreError("the job store holds a job under the name of another")
     return job
 
@@ -216,10 +216,10 @@ def _read(document: object, job_id: str) -> Job:
 def _readable(found: Sequence[tuple[bytes, bytes]]) -> Iterator[Job]:
     """The jobs that make sense. One that does not must not hold up the others."""
     for name, document in found:
-        job_id = name.decode("utf-8", "replace")
         try:
-            yield _read(document, job_id)
+            yield _read(document, name)
         except StoreError as error:
+            job_id = name.decode("utf-8", "replace")
             ctx_logger.warning("unreadable_job", job_id=job_id, reason=str(error))
 
 

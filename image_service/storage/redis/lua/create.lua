@@ -15,7 +15,7 @@ local id, owner, document, revision, created, expires, held = unpack(ARGV, 1, 7)
 local queue_limit, max_jobs, fingerprint = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local KEPT, QUEUE_FULL, STORE_FULL = 1, -1, -2
 
-if redis.call('EXISTS', job) == 1 then
+if redis.call('HEXISTS', job, 'document') == 1 then
   return KEPT
 end
 if redis.call('ZCARD', queued) >= queue_limit then
@@ -24,6 +24,10 @@ end
 if redis.call('ZCARD', expiry) >= max_jobs then
   return STORE_FULL
 end
+if claim then -- first: should something else be there, nothing is done
+  redis.call('HSET', claim, 'job_id', id, 'fingerprint', fingerprint, 'until_ms', expires)
+  redis.call('PEXPIRE', claim, held)
+end
 redis.call(
   'HSET', job, 'document', document, 'revision', revision, 'owner', owner, 'claim', claim or ''
 )
@@ -31,8 +35,4 @@ redis.call('PEXPIRE', job, held)
 redis.call('ZADD', expiry, expires, id)
 redis.call('ZADD', queued, created, id)
 redis.call('ZADD', unfinished, created, id)
-if claim then
-  redis.call('HSET', claim, 'job_id', id, 'fingerprint', fingerprint, 'until_ms', expires)
-  redis.call('PEXPIRE', claim, held)
-end
 return KEPT
