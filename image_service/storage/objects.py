@@ -28,7 +28,7 @@ from image_service.storage.base import FileStore
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
-PUTS_AT_ONCE: Final = 4
+PUTS_AT_ONCE: Final = 2
 """How many files are copied into the store at the same time; more wait."""
 
 _PIECE_BYTES: Final = 256 * 1024
