@@ -25,14 +25,15 @@ class House:
     spool: Path
     bench: Path
     kept: Path
+    stores: Mapping[str, str]
 
     @classmethod
     def build(cls, stores: Mapping[str, str], folder: Path, clock: Clock | None = None) -> "House":
         """Put both together; `stores` is what an operator would set."""
         settings = Settings.load({"IMAGE_WORKERS": "1", **stores})
         spool, bench = folder / "spool", folder / "bench"
-        spool.mkdir()
-        bench.mkdir()
+        spool.mkdir(exist_ok=True)
+        bench.mkdir(exist_ok=True)
         clock = clock or SystemClock()
         return cls(
             service=build(settings, clock=clock, folder=spool),
@@ -40,7 +41,13 @@ class House:
             spool=spool,
             bench=bench,
             kept=Path(settings.files_url.value.removeprefix("file://")),
+            stores=stores,
         )
+
+    @classmethod
+    def build_again(cls, house: "House") -> "House":
+        """Put new processes in the place of those that have ended, over the same stores."""
+        return cls.build(house.stores, house.spool.parent)
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[Address]:
