@@ -148,13 +148,21 @@ class ObjectFileStore:
                 continue
 
     async def _put(self, path: str, file: Path) -> None:
+        """Copy a file in. Cancelled, it waits for what is under way, and takes it back."""
         async with self._putting:
+            # One part at a time: two dozen large files at once must fit into memory.
+            putting = asyncio.ensure_future(
+                self._store.put_async(path, file, chunk_size=_PART_BYTES, max_concurrency=1)
+            )
             try:
                 with _failures("writing a file"):
-                    # One part at a time: two dozen large files at once must fit into memory.
-                    await self._store.put_async(
-                        path, file, chunk_size=_PART_BYTES, max_concurrency=1
-                    )
+                    await asyncio.shield(putting)
+            except asyncio.CancelledError:
+                # The store's own threads go on for a while, whoever has stopped waiting for them.
+                await asyncio.gather(putting, return_exceptions=True)
+                with suppress(FilesError):
+                    await self._delete([path])
+                raise
             except FileNotFoundError:
                 raise FilesError("writing a file failed: no such bucket or folder") from None
 
