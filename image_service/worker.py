@@ -190,7 +190,6 @@ class Worker:
                 await self._drop(self._files.drop_result(ending), run.job)
             raise
         job = run.job
-        await self._drop(self._files.drop_upload(job.job_id), job)
         duration_ms = max((job.finished_ms or 0) - (job.started_ms or 0), 0)  # clocks step back
         self._metrics.job_completed(
             JOB_TYPE,
@@ -200,6 +199,7 @@ class Worker:
         ctx_logger.info(
             "Job finished", job_id=job.job_id, status=job.status.value, duration_ms=duration_ms
         )
+        await self._drop(self._files.drop_upload(job.job_id), job)
 
     async def _drop(self, dropping: Coroutine[object, object, None], job: Job) -> None:
         try:
