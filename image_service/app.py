@@ -3,6 +3,7 @@
 Building opens nothing and starts nothing; `serve.py` and `work.py` do that.
 """
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from image_service.middleware import context_middleware, error_middleware
 from image_service.operations import Operations
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
-from image_service.settings import Settings
+from image_service.settings import Settings, default_files_folder, default_files_url
 from image_service.storage.base import FileStore, JobStore
 from image_service.storage.objects import open_files
 from image_service.storage.redis.client import open_client
@@ -30,6 +31,7 @@ from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
 from image_service.upkeep import Upkeep
 from image_service.worker import Worker
+from image_service.workspace import private_folder
 
 MAX_JOBS: Final = 10_000
 # The largest allowed picture, 268 megapixels, was measured at 3.4 GB (GIF) and 61 s (PNG). Only
@@ -39,6 +41,7 @@ TRANSFORM_DEADLINE_S: Final = 300.0
 INSPECTION_MEMORY_BYTES: Final = 2 * 1024**3
 INSPECTION_DEADLINE_S: Final = 10.0
 
+_PROBE_S: Final = 0.5
 # Around every transform: fetching, keeping, pauses, stores that take their time.
 _RUN_S: Final = MAX_ATTEMPTS * (TRANSFORM_DEADLINE_S + 60.0)
 
@@ -161,6 +164,8 @@ class Stores:
 
 def _stores(settings: Settings) -> Stores:
     try:
+        if settings.files_url.value == default_files_url():
+            private_folder(default_files_folder())
         files = open_files(settings.files_url.value)
     except ValueError as error:
         raise ConfigurationError([f"IMAGE_FILES_URL: {error}"]) from None
@@ -177,10 +182,11 @@ def _stores(settings: Settings) -> Stores:
 
 
 async def _waiting(jobs: JobStore) -> int | None:
-    """How many jobs wait; None when the store does not answer."""
+    """How many jobs wait; None when the store does not answer while a probe has patience."""
     try:
-        return await jobs.waiting()
-    except StoreError:
+        async with asyncio.timeout(_PROBE_S):
+            return await jobs.waiting()
+    except (StoreError, TimeoutError):
         return None
 
 

@@ -39,13 +39,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a store is. It may hold a password, so it is never shown; `str` gives its kind only."""
+    """Where a store is. It may hold a password: `str` gives its kind, and a folder's whole path."""
 
     value: str = field(repr=False)
 
     def __str__(self) -> str:
         """Enough to tell stores apart in a log."""
-        return f"{urlsplit(self.value).scheme}://…"
+        scheme = urlsplit(self.value).scheme
+        return self.value if scheme == "file" else f"{scheme}://…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +122,14 @@ class _Reader:
             return None
 
 
-def default_files_url() -> str:
+def default_files_folder() -> Path:
     """A folder of this machine: enough where all processes of the service are on it."""
-    return (Path(tempfile.gettempdir()) / "image_service-files").as_uri()
+    return Path(tempfile.gettempdir()) / "image_service-files"
+
+
+def default_files_url() -> str:
+    """The same as a URL."""
+    return default_files_folder().as_uri()
 
 
 def _queue_url(text: str) -> Url:

@@ -173,8 +173,10 @@ class Worker:
             looks += 1
             try:
                 await run.look()
-                if looks % _LOOKS_A_RENEWAL == 0:
+                # Overdue after an outage, it comes first: before a sweep takes the job for lost.
+                if looks >= _LOOKS_A_RENEWAL:
                     await self._queue.renew(delivery)
+                    looks = 0
             except StoreError as error:
                 # The work goes on without the store: it may be back before the end.
                 if not said:

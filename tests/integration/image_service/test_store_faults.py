@@ -3,11 +3,14 @@
 import asyncio
 import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError, ClientSession, FormData
 from PIL import Image
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from image_service import worker
 from image_service.errors import FilesError, QueueFullError, StoreError, StoreFullError
@@ -349,3 +352,38 @@ async def test_a_result_that_breaks_off_is_no_whole_answer(
             assert answer.status == 200
             with pytest.raises(ClientPayloadError):
                 await answer.read()
+
+
+async def test_files_of_no_job_are_forgotten_and_those_of_jobs_are_not(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies between keeping an upload and making its job leaves one."""
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        await _post(client, Prefer="wait=30")
+        await house.idle()
+        kept = house.files()
+        await house.service.stores.files.keep_upload("0" * 32, _written(house))
+        assert len(house.files()) == 2
+        await house.workshop.upkeep.forget_strays()
+        assert len(house.files()) == 2
+        monkeypatch.setattr("image_service.upkeep.STRAY_MS", -1000)
+        await house.workshop.upkeep.forget_strays()
+        assert house.files() == kept
+
+
+def _written(house: House) -> Path:
+    file = house.spool.parent / "upload"
+    file.write_bytes(b"x")
+    return file
+
+
+async def test_lines_of_a_worker_carry_the_request_of_the_job(make_house: MakeHouse) -> None:
+    """One id through the client's process and the worker's."""
+    house = make_house()
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        async with house.living() as address, ClientSession(f"http://{address}") as client:
+            await _post(client, _QUICK, **{"X-Request-ID": "abc-123", "Prefer": "wait=30"})
+            await house.idle()
+    said = {line["event"]: line.get("request_id") for line in lines}
+    assert (said["Job created"], said["Job finished"]) == ("abc-123", "abc-123")

@@ -77,6 +77,7 @@ def test_addresses_of_stores_are_not_shown() -> None:
     shown = f"{settings!r} {settings.queue_url} {settings.files_url}"
     assert "planted" not in shown
     assert "redis://…" in shown
+    assert str(Url("file:///srv/files")) == "file:///srv/files"
 
 
 @pytest.mark.parametrize("listen", ["8080", ":8080", "host:", "host:65536", "host:-1", "host:٨"])
