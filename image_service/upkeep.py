@@ -66,8 +66,15 @@ class Upkeep:
 
     async def expire(self) -> None:
         """Forget what has been kept long enough."""
+        failure: FilesError | None = None
         for job in await self._jobs.expire(now_ms=self._clock.now_ms()):
-            await self._files.forget(job.job_id)
+            try:
+                await self._files.forget(job.job_id)
+            except FilesError as error:
+                # Nobody is told of these jobs again: what stays now goes as strays.
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def forget_strays(self) -> None:
         """Forget the files of what is no job: their process ended at the wrong moment."""

@@ -91,7 +91,7 @@ class Worker:
             return
         ctx_logger.warning("Drain time is over; jobs in hand are handed back", jobs=self._running)
         self._stopping.set()
-        await _happens(self._ended, 2 * _HAND_BACK_S)
+        await _happens(self._ended, _HAND_BACK_S + 1)
 
     async def _serve(self, sandbox: Sandbox) -> None:
         while not self._closing.is_set():

@@ -67,8 +67,8 @@ class RedisQueue:
             entry.attempts += 1
             entry.worker_id = self._owner
             await entry.update(status=Status.ACTIVE)
-        about = entry.kwargs or {}
-        return Delivery(about["subject"], about["job_id"], about["request_id"], entry)
+            about = entry.kwargs or {}
+            return Delivery(about["subject"], about["job_id"], about["request_id"], entry)
 
     async def renew(self, delivery: Delivery) -> None:
         """See `Deliveries`."""
@@ -106,7 +106,7 @@ class RedisQueue:
 
     async def close(self) -> None:
         """See `Queue`."""
-        await self._client.aclose()
+        await self._client.aclose(close_connection_pool=True)
 
     async def _sweep(self, handed_out: dict[str, SaqJob | None]) -> tuple[str, ...]:
         unbegun = {key for key, it in handed_out.items() if it and it.status is not Status.ACTIVE}
@@ -144,9 +144,11 @@ async def _answering(within_s: float = _CALL_S) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(within_s):
             yield
-    except (RedisError, OSError, TimeoutError, ValueError) as error:
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
         # Without the server's words: a reply may quote what was sent.
         raise StoreError(f"the queue does not answer: {type(error).__name__}") from None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise StoreError("the queue answered nonsense") from None
 
 
 def _entry(delivery: Delivery) -> SaqJob:

@@ -1,6 +1,7 @@
 """The image service as it is deployed: processes of every kind, which a test may kill."""
 
 import asyncio
+import io
 import os
 import sys
 from pathlib import Path
@@ -119,7 +120,7 @@ async def submit(session: ClientSession, url: str, image: bytes, **fields: str) 
         ClientError, OSError: no answer came.
     """
     form = FormData({"scale": "2", **fields})
-    form.add_field("file", image, filename="a.png")
+    form.add_field("file", io.BytesIO(image), filename="a.png")
     async with session.post(f"{url}{UPSCALE}", data=form, headers=identity()) as answer:
         assert answer.status in {202, 503}, await answer.text()
         if answer.status == 503:

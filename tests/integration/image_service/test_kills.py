@@ -25,6 +25,7 @@ from image_service.storage.redis.client import open_client
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.testing import encoded, identity
 from tests.integration.image_service.ensemble import Ensemble, submit
+from tests.servers.node import until
 
 _SECONDS: Final = float(os.environ.get("IMAGE_KILL_SECONDS", "20"))
 _SETTLE_S: Final = 90.0
@@ -196,3 +197,44 @@ async def test_a_worker_that_stops_hands_back_what_it_cannot_finish(
     statuses = await _final(ensemble, accepted)
     assert set(statuses.values()) == {"succeeded"}
     assert set(await _attempts(ensemble, accepted)) == {1}
+
+
+async def test_a_job_whose_worker_is_killed_is_done_by_another(ensemble: Ensemble) -> None:
+    """In a second attempt, as soon as the first worker has been silent for long enough."""
+    async with ClientSession() as session:
+        job_id = await submit(session, ensemble.url, _slow_picture(), scale="4", format="webp")
+        assert job_id is not None
+        await ensemble.kill(await _busy(session, ensemble))
+    statuses = await _final(ensemble, {job_id: 0})
+    assert set(statuses.values()) == {"succeeded"}
+    assert set(await _attempts(ensemble, {job_id: 0})) == {2}
+
+
+async def test_a_job_server_that_is_killed_costs_a_running_job_nothing(ensemble: Ensemble) -> None:
+    """The image is worked on meanwhile; what there is to say waits until it listens again."""
+    async with ClientSession() as session:
+        job_id = await submit(session, ensemble.url, _slow_picture(), scale="4", format="webp")
+        assert job_id is not None
+        await _busy(session, ensemble)
+        await ensemble.kill("valkey")
+        async with session.get(f"{ensemble.url}/api/v1/jobs/{job_id}", headers=identity()) as told:
+            assert told.status == 503
+        await ensemble.start("valkey")
+    await asyncio.to_thread(until, ensemble.valkey.answers, "job server")
+    statuses = await _final(ensemble, {job_id: 0})
+    assert set(statuses.values()) == {"succeeded"}
+    assert set(await _attempts(ensemble, {job_id: 0})) == {1}
+
+
+def _slow_picture() -> bytes:
+    return encoded(Image.merge("RGBA", [Image.effect_noise((900, 900), 60)] * 4), compress_level=1)
+
+
+async def _busy(session: ClientSession, ensemble: Ensemble) -> str:
+    """The worker that has a job, once one has."""
+    while True:
+        for name, url in ensemble.operations.items():
+            async with session.get(f"{url}/readyz") as answer:
+                if (await answer.json())["details"]["jobs_running"]:
+                    return name
+        await asyncio.sleep(0.01)

@@ -157,6 +157,16 @@ async def test_one_sweep_at_a_time(open_queue: Open) -> None:
     assert await second.sweep() == ()
 
 
+async def test_an_entry_of_somebody_else_ends_no_worker(open_queue: Open) -> None:
+    """It is nonsense to us, and what comes after it is taken."""
+    queue = open_queue("w")
+    await queue._saq.enqueue(SaqJob("other", key="b", kwargs={"x": 1}))
+    await queue.put(_job())
+    with pytest.raises(StoreError, match="the queue answered nonsense"):
+        await queue.take(timeout_s=1)
+    assert (await _taken(queue)).job_id == "a"
+
+
 @pytest.mark.parametrize("call", ["put", "take", "sweep"])
 async def test_a_server_that_is_away_is_one_error(call: str) -> None:
     """`StoreError`, soon, without a word of the address."""

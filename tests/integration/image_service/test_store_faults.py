@@ -18,7 +18,7 @@ from image_service.jobs import MAX_ATTEMPTS, Job, JobStatus, Result
 from image_service.storage.objects import FolderFileStore
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
-from image_service.testing import encoded, identity, picture
+from image_service.testing import ManualClock, encoded, identity, picture
 from tests.integration.image_service.house import House
 
 _UPSCALE = "/api/v1/images/upscale"
@@ -387,3 +387,20 @@ async def test_lines_of_a_worker_carry_the_request_of_the_job(make_house: MakeHo
             await house.idle()
     said = {line["event"]: line.get("request_id") for line in lines}
     assert (said["Job created"], said["Job finished"]) == ("abc-123", "abc-123")
+
+
+async def test_one_file_that_stays_keeps_no_others(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expired jobs are told once: all their files are tried, whatever becomes of the first."""
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        for _ in range(2):
+            await _post(client, Prefer="wait=30")
+        await house.idle()
+        fault = _first_fails(FolderFileStore.forget, FilesError("x"), 1)
+        monkeypatch.setattr(FolderFileStore, "forget", fault)
+        monkeypatch.setattr(house.workshop.upkeep, "_clock", ManualClock(2**52))
+        with pytest.raises(FilesError):
+            await house.workshop.upkeep.expire()
+        assert len(house.files()) == 1
