@@ -150,6 +150,7 @@ async def test_nobody_releases_what_they_do_not_hold(make_store: MakeStore) -> N
     store = make_store()
     await store.claim("key:a", "k", "1", now_ms=NOW)
     await store.release("key:a", "k", "2")
+    assert await store.claim("key:a", "k", "3", now_ms=NOW) == Claim("1", None)
     await store.create(a_job(key="k"), now_ms=NOW)
     await store.release("key:a", "k", "1")
     assert await store.claim("key:a", "k", "3", now_ms=NOW) == Claim("1", "print")

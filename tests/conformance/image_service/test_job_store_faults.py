@@ -259,15 +259,15 @@ async def test_nothing_stays_for_ever(make_store: MakeStore, server: Server) -> 
         (claim_key("key:a", "k"), KEPT_MS - 1_000),
         (claim_key("key:a", "open"), 600_000),
     ):
-        assert kept_ms < server.admin.pttl(key) <= kept_ms + 3_600_000
+        margin_ms = server.admin.pttl(key) - kept_ms
+        assert 3_540_000 < margin_ms <= 3_600_000, key
 
 
-async def test_a_half_told_expiry_is_told(make_store: MakeStore, server: Server) -> None:
+async def test_a_half_told_expiry_is_told(make_store: MakeStore) -> None:
     """When the server fails on the way, those that are forgotten already are not kept back."""
     store = make_store()
     for number in range(101):
         await store.create(a_job(str(number)), now_ms=NOW)
-    server.admin.zadd(EXPIRY, {"zz": NOW + KEPT_MS})
     original = store._expire  # type: ignore[attr-defined]
     rounds = 0
 
