@@ -155,13 +155,14 @@ class Engine:
             ctx_logger.warning("Files stay behind", job_id=job_id, reason=str(error))
 
     async def _make_once(self, order: Order, key: str, job_id: str, receive: Receive) -> Job:
-        claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
-        if claim.job_id != job_id:
-            return await self._repeat(order, claim, job_id, receive)
         try:
+            claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
+            if claim.job_id != job_id:
+                return await self._repeat(order, claim, job_id, receive)
             return await self._make(order, job_id, receive)
         except BaseException:
-            # Cancellation included: a request that came to nothing may be sent again.
+            # Cancellation included: a request that came to nothing may be sent again. Another's
+            # claim stays, and ours goes though its answer was not heard.
             await self._release(order.subject, key, job_id)
             raise
 

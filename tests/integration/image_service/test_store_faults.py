@@ -125,6 +125,25 @@ async def test_a_job_whose_answer_was_not_heard_is_undone(
         assert house.files() == []
 
 
+async def test_a_claim_whose_answer_was_not_heard_is_given_up(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same request, sent again after the 503, is taken and not told to wait for itself."""
+    house = make_house()
+    original = RedisJobStore.claim
+
+    async def claimed_but_not_heard(*arguments: Any, now_ms: int) -> None:  # noqa: ANN401
+        await original(*arguments, now_ms=now_ms)
+        raise StoreError("x")
+
+    again = {"Idempotency-Key": "k"}
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        with monkeypatch.context() as fault:
+            fault.setattr(RedisJobStore, "claim", claimed_but_not_heard)
+            assert (await _post(client, _QUICK, **again))[0] == 503
+        assert (await _post(client, _QUICK, **again))[0] == 202
+
+
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("GET", "/result"), ("DELETE", "")])
 async def test_questions_about_jobs_are_503_too(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, method: str, suffix: str
