@@ -47,15 +47,17 @@ from authz_service.worker import work
 _WORKER = "worker"
 _LOCAL_EPILOG = (
     "Environment: PORT, AUTHZ_SCRAPE_PORT, AUTHZ_APP_PORT, AUTHZ_OPERATIONS_PORT,"
-    " IMAGE_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR, AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE,"
-    " AUTHZ_PEPPER_FILE, API_KEYS, JWT_SECRET, AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT,"
+    " IMAGE_OPERATIONS_PORT, IMAGE_WORKER_OPERATIONS_PORT (0: a free one), AUTHZ_RUN_DIR,"
+    " AUTHZ_POLICY_FILE, AUTHZ_KEYS_FILE, AUTHZ_PEPPER_FILE, API_KEYS, JWT_SECRET,"
+    " AUTHZ_GRPC_SERVER, GOOGLE_CLOUD_PROJECT,"
     " AUTHZ_REPLICAS, AUTHZ_RATELIMIT_DIR, AUTHZ_RATELIMIT_ALGORITHM,"
     " AUTHZ_RATELIMIT_MERGE_DOMAINS, AUTHZ_RATELIMIT_SHADOW, AUTHZ_RATELIMIT_QUOTA,"
     " AUTHZ_RATELIMIT_HEADERS, AUTHZ_RATELIMIT_METADATA, AUTHZ_RATELIMIT_NEAR,"
     " AUTHZ_RATELIMIT_JSON,"
     " IMAGE_WORKERS, IMAGE_QUEUE_LIMIT, DEBUG, AUTHZ_ADMIN_TOKEN and with it AUTHZ_ADMIN_PORT, and"
-    " what the policy names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL and AUTHZ_WORKERS are not"
-    " read: the stack starts two workers and a Valkey of its own."
+    " what the policy names, as CORS_ORIGINS. REDIS_URL, AUTHZ_KEYS_URL, AUTHZ_WORKERS,"
+    " IMAGE_QUEUE_URL and IMAGE_FILES_URL are not read: the stack starts two workers and two"
+    " Valkeys of its own, and keeps images in the run folder."
 )
 _EPILOG = "Exit codes: 0 done; 1 could not run or keep running; 2 configuration or call is wrong."
 
@@ -124,7 +126,7 @@ def _add_local(commands: Commands) -> None:
     command = commands.add_parser(
         "local",
         help="run the whole stack on this machine",
-        description="Run Valkey, the sidecar, the image service and Envoy on loopback ports.",
+        description="Run two Valkeys, the sidecar, the image service and Envoy on loopback ports.",
         epilog=_LOCAL_EPILOG,
     )
     command.add_argument("--port", help="the public port (PORT, 8000)")

@@ -5,7 +5,7 @@ import asyncio
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,9 +19,11 @@ from image_service.settings import (
     DEFAULT_LISTEN,
     DEFAULT_OPERATIONS_LISTEN,
     DEFAULT_QUEUE_LIMIT,
+    DEFAULT_WORKER_OPERATIONS_LISTEN,
     DEFAULT_WORKERS,
     Settings,
 )
+from image_service.work import work
 
 # argparse has no public name for what `add_subparsers` returns.
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -31,8 +33,14 @@ FAILED: Final = 1
 BAD_USAGE: Final = 2
 
 _EPILOG: Final = """\
-Every flag may be given as the environment variable beside it; the flag wins.
-Exit codes: 0 stopped as asked, 1 failed at run time, 2 wrong usage or settings.
+Every flag may be given as the environment variable beside it; the flag wins. Two more may hold
+passwords and are variables only:
+  IMAGE_QUEUE_URL  the Redis that keeps jobs, shared by all processes (default REDIS_URL; required)
+  IMAGE_FILES_URL  uploads and results: file://, gs:// or s3:// (default: a folder for temporary
+                   files, enough where all processes are on one machine)
+Exit codes: 0 stopped as asked, 1 failed at run time, 2 wrong usage or settings."""
+_SERVE_EPILOG: Final = f"""\
+{_EPILOG}
 The service trusts the identity headers of the sidecar, so let nothing but Envoy reach it."""
 _FRAGMENT_EPILOG: Final = """\
 The policy names the file in its `include`; then the sidecar counts and refuses as the marks say.
@@ -46,7 +54,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     try:
         if flags.command == "policy-fragment":
             return _policy_fragment(flags)
-        return _serve(Settings.load({**environment, **_given(flags)}))
+        life = serve if flags.command == "serve" else work
+        return _run(life, Settings.load({**environment, **_given(flags)}))
     except ConfigurationError as error:
         for problem in error.problems:
             print(f"image_service: {problem}", file=sys.stderr)
@@ -80,14 +89,15 @@ def _compare(file: Path, fragment: str) -> int:
     return FAILED
 
 
-def _serve(settings: Settings) -> int:
+def _run(life: Callable[[Settings], Coroutine[object, object, None]], settings: Settings) -> int:
     configure_logging(debug=settings.debug, clock=SystemClock())
     try:
-        asyncio.run(serve(settings))
+        asyncio.run(life(settings))
     except* (ImageServiceError, OSError) as group:
         # One line for the first cause; a traceback would say no more.
-        print(f"image_service: {_first(group)}", file=sys.stderr)
-        return_code = FAILED
+        first = _first(group)
+        print(f"image_service: {first}", file=sys.stderr)
+        return_code = BAD_USAGE if isinstance(first, ConfigurationError) else FAILED
     else:
         return_code = OK
     return return_code
@@ -101,13 +111,15 @@ def _first(error: BaseException) -> BaseException:
 
 def _given(flags: argparse.Namespace) -> Mapping[str, str]:
     names = {
-        "IMAGE_LISTEN": flags.listen,
-        "IMAGE_OPERATIONS_LISTEN": flags.operations_listen,
-        "IMAGE_WORKERS": flags.workers,
-        "IMAGE_QUEUE_LIMIT": flags.queue_limit,
-        "DEBUG": flags.debug,
+        "IMAGE_LISTEN": "listen",
+        "IMAGE_OPERATIONS_LISTEN": "operations_listen",
+        "IMAGE_WORKER_OPERATIONS_LISTEN": "worker_operations_listen",
+        "IMAGE_WORKERS": "workers",
+        "IMAGE_QUEUE_LIMIT": "queue_limit",
+        "DEBUG": "debug",
     }
-    return {name: value for name, value in names.items() if value is not None}
+    given = {name: getattr(flags, flag, None) for name, flag in names.items()}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_serve(commands)
+    _add_work(commands)
     _add_policy_fragment(commands)
     return parser
 
@@ -124,8 +137,8 @@ def _add_serve(commands: _Commands) -> None:
     command = commands.add_parser(
         "serve",
         help="answer requests until SIGTERM, then drain",
-        description="Answer requests until SIGTERM or SIGINT, then finish what is in hand.",
-        epilog=_EPILOG,
+        description="Answer requests until SIGTERM or SIGINT, then finish those in hand.",
+        epilog=_SERVE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
@@ -140,15 +153,38 @@ def _add_serve(commands: _Commands) -> None:
         f"(IMAGE_OPERATIONS_LISTEN, default {DEFAULT_OPERATIONS_LISTEN})",
     )
     command.add_argument(
-        "--workers",
-        metavar="N",
-        help=f"images worked on at once (IMAGE_WORKERS, default {DEFAULT_WORKERS})",
-    )
-    command.add_argument(
         "--queue-limit",
         metavar="N",
         help=f"jobs that may wait (IMAGE_QUEUE_LIMIT, default {DEFAULT_QUEUE_LIMIT})",
     )
+    _add_debug(command)
+
+
+def _add_work(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "work",
+        help="enlarge images until SIGTERM, then finish or hand back",
+        description="Take jobs until SIGTERM or SIGINT, then finish those in hand or hand them"
+        " back.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--operations-listen",
+        dest="worker_operations_listen",
+        metavar="HOST:PORT",
+        help="where metrics and probes are answered "
+        f"(IMAGE_WORKER_OPERATIONS_LISTEN, default {DEFAULT_WORKER_OPERATIONS_LISTEN})",
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        help=f"images worked on at once (IMAGE_WORKERS, default {DEFAULT_WORKERS})",
+    )
+    _add_debug(command)
+
+
+def _add_debug(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--debug",
         action="store_const",

@@ -26,6 +26,11 @@ def new_job_id() -> str:
     return secrets.token_hex(16)
 
 
+def new_owner_id() -> str:
+    """A name by which a worker process knows its own deliveries."""
+    return secrets.token_hex(8)
+
+
 def new_request_id() -> str:
     """A UUID for a request that came without an identifier."""
     return str(uuid.uuid4())  # noqa: TID251 - this module is the door

@@ -1,6 +1,6 @@
 """The order of things: claim, receive, inspect, keep, queue; and what becomes of a job after.
 
-The only module that knows stores, worker and sandbox together. No HTTP in here.
+The only module of the API that knows stores, queue and sandbox together. No HTTP in here.
 """
 
 import asyncio
@@ -22,24 +22,25 @@ from image_service.core.spec import (
 from image_service.errors import (
     ConflictException,
     DecoderError,
+    FilesError,
     InvalidImageException,
     JobNotFoundException,
     QueueFullError,
     ServiceUnavailableException,
+    StoreError,
     StoreFullError,
     ValidationException,
 )
 from image_service.jobs import IdempotencyKey, Job
 from image_service.metrics import JOB_TYPE, Metrics
 from image_service.observe import ctx_logger
+from image_service.queue import Queue
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
-from image_service.storage.base import Claim, JobStore, ResultStore
+from image_service.storage.base import Claim, FileStore, JobStore
 from image_service.upload import Upload
-from image_service.worker import Worker
 
 _RETRY_SOON_S: Final = 5
-_RETRY_LATE_S: Final = 60
 _INSPECTION_TURN_S: Final = 15.0
 
 Receive = Callable[[Path], Awaitable[Upload]]
@@ -62,8 +63,8 @@ class Engine:
         self,
         *,
         jobs: JobStore,
-        results: ResultStore,
-        worker: Worker,
+        files: FileStore,
+        queue: Queue,
         inspector: Sandbox,
         readiness: Readiness,
         metrics: Metrics,
@@ -72,8 +73,8 @@ class Engine:
         spool: Path,
     ) -> None:
         self._jobs = jobs
-        self._results = results
-        self._worker = worker
+        self._files = files
+        self._queue = queue
         self._inspector = inspector
         self._readiness = readiness
         self._metrics = metrics
@@ -86,6 +87,7 @@ class Engine:
 
         Raises:
             ApiException: the form, its image or the moment does not allow it.
+            StoreError, FilesError: a store failed; there is no job.
         """
         if self._readiness.draining:
             raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S)
@@ -115,9 +117,14 @@ class Engine:
             JobNotFoundException: it was deleted meanwhile.
         """
         now_ms = self._clock.now_ms()
-        settled = await self._jobs.settled(
-            job.subject, job.job_id, now_ms=now_ms, timeout_s=timeout_s
-        )
+        try:
+            settled = await self._jobs.settled(
+                job.subject, job.job_id, now_ms=now_ms, timeout_s=timeout_s
+            )
+        except StoreError as error:
+            # The job exists all the same, and its owner is told where.
+            ctx_logger.warning("No news of a job", job_id=job.job_id, reason=str(error))
+            return job
         if settled is None:
             raise JobNotFoundException(job_id=job.job_id)
         return settled
@@ -130,29 +137,41 @@ class Engine:
         """
         # Another round is needed only when the job moved on under our hands: it ends with it.
         while not (job := await self.find(subject, job_id)).status.is_final:
+            # The worker that has it sees the new revision and stops.
             if await self._jobs.update(job.cancelled(self._clock.now_ms())):
-                self._worker.cancel(job_id)
                 self._metrics.job_completed(JOB_TYPE, "cancelled")
                 ctx_logger.info("Job cancelled", job_id=job_id)
+                await self._forget_files(job_id)
                 return
         await self._jobs.delete(subject, job_id)
-        await self._results.delete(job_id)
+        await self._forget_files(job_id)
 
-    async def expire(self) -> None:
-        """Forget what has been kept long enough."""
-        for job in await self._jobs.expire(now_ms=self._clock.now_ms()):
-            await self._results.delete(job.job_id)
+    async def _forget_files(self, job_id: str) -> None:
+        """Forget files whose job says already that they are not wanted."""
+        try:
+            await self._files.forget(job_id)
+        except FilesError as error:
+            # They go when the job expires, or as strays.
+            ctx_logger.warning("Files stay behind", job_id=job_id, reason=str(error))
 
     async def _make_once(self, order: Order, key: str, job_id: str, receive: Receive) -> Job:
-        claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
-        if claim.job_id != job_id:
-            return await self._repeat(order, claim, job_id, receive)
         try:
+            claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
+            if claim.job_id != job_id:
+                return await self._repeat(order, claim, job_id, receive)
             return await self._make(order, job_id, receive)
         except BaseException:
-            # Cancellation included: a request that came to nothing may be sent again.
-            await self._jobs.release(order.subject, key, job_id)
+            # Cancellation included: a request that came to nothing may be sent again. Another's
+            # claim stays, and ours goes though its answer was not heard.
+            await self._release(order.subject, key, job_id)
             raise
+
+    async def _release(self, subject: str, key: str, job_id: str) -> None:
+        try:
+            await self._jobs.release(subject, key, job_id)
+        except StoreError as error:
+            # The claim lapses by itself; what went wrong before is the answer.
+            ctx_logger.warning("Idempotency key not released", reason=str(error))
 
     async def _repeat(self, order: Order, claim: Claim, job_id: str, receive: Receive) -> Job:
         if claim.fingerprint is None:
@@ -164,25 +183,43 @@ class Engine:
             return await self.find(order.subject, claim.job_id)
 
     async def _make(self, order: Order, job_id: str, receive: Receive) -> Job:
-        await self._require_room()
+        if not await self._jobs.has_room():
+            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S)
         async with self._received(job_id, receive) as upload:
             spec = await self._judge(upload)
             job = self._job(order, job_id, spec, upload)
-            await self._jobs.create(job, now_ms=self._clock.now_ms())
-            await self._queue(job, upload)
-            self._metrics.job_created(JOB_TYPE)
+            await self._keep(job, upload)
+        self._metrics.job_created(JOB_TYPE)
         ctx_logger.info("Job created", job_id=job_id, size=upload.size, scale=spec.scale)
+        await self._wake_workers(job)
         return job
 
-    async def _queue(self, job: Job, upload: Upload) -> None:
-        queued = upload.path.with_suffix(".queued")
-        await asyncio.to_thread(upload.path.replace, queued)
+    async def _keep(self, job: Job, upload: Upload) -> None:
+        """Keep upload and job, in this order: a job without its upload could only fail."""
         try:
-            self._worker.submit(job, queued)
-        except QueueFullError:
-            await asyncio.to_thread(queued.unlink, missing_ok=True)
-            await self._jobs.delete(job.subject, job.job_id)
+            await self._files.keep_upload(job.job_id, upload.path)
+            await self._jobs.create(job, now_ms=self._clock.now_ms())
+        except BaseException:
+            # Cancellation included. An answer that was not heard may have been a yes.
+            await self._undo(job)
             raise
+
+    async def _undo(self, job: Job) -> None:
+        """Forget a job that may have been made, though nobody will be told of it."""
+        try:
+            await self._jobs.delete(job.subject, job.job_id)
+        except StoreError as error:
+            # Upkeep has the job done or its upload forgotten, whichever there is.
+            ctx_logger.warning("Job not undone", job_id=job.job_id, reason=str(error))
+            return
+        await self._forget_files(job.job_id)
+
+    async def _wake_workers(self, job: Job) -> None:
+        """Put the job into the queue. It exists already: what fails here upkeep makes good."""
+        try:
+            await self._queue.put(job)
+        except StoreError as error:
+            ctx_logger.warning("Job not queued yet", job_id=job.job_id, reason=str(error))
 
     def _job(self, order: Order, job_id: str, spec: TransformSpec, upload: Upload) -> Job:
         key = order.idempotency_key
@@ -194,12 +231,6 @@ class Engine:
             created_ms=self._clock.now_ms(),
             idempotency=None if key is None else IdempotencyKey(key, upload.fingerprint),
         )
-
-    async def _require_room(self) -> None:
-        if not self._worker.has_room:
-            raise ServiceUnavailableException(retry_after_s=_RETRY_SOON_S)
-        if not await self._results.has_room():
-            raise ServiceUnavailableException(retry_after_s=_RETRY_LATE_S)
 
     async def _judge(self, upload: Upload) -> TransformSpec:
         try:

@@ -37,6 +37,14 @@ class QueueFullError(ImageServiceError):
     """As many jobs wait as may: retryable."""
 
 
+class StoreError(ImageServiceError):
+    """The job store or the queue did not answer in time, or answered nonsense."""
+
+
+class FilesError(ImageServiceError):
+    """The store of uploads and results cannot be reached, or has no room."""
+
+
 class DecoderError(ImageServiceError):
     """A decoder process died, ran out of memory or took too long. The message says which."""
 

@@ -35,7 +35,7 @@ from image_service.reply import (
     limits_document,
     result_path,
 )
-from image_service.storage.base import ResultStore
+from image_service.storage.base import FileStore
 from image_service.upload import Upload, receive
 
 _ASSETS: Final = {"docs.js": "text/javascript", "docs.css": "text/css"}
@@ -59,9 +59,9 @@ class Endpoint:
 class Routes:
     """The handlers of every route."""
 
-    def __init__(self, engine: Engine, *, results: ResultStore, readiness: Readiness) -> None:
+    def __init__(self, engine: Engine, *, files: FileStore, readiness: Readiness) -> None:
         self._engine = engine
-        self._results = results
+        self._files = files
         self._readiness = readiness
 
     def register(self, router: web.UrlDispatcher) -> None:
@@ -162,7 +162,7 @@ class Routes:
         return await self._engine.find(caller.subject, request.match_info["job_id"])
 
     def _image(self, request: web.Request, job: Job, result: Result) -> ImageReply:
-        return ImageReply(request, job_id=job.job_id, result=result, results=self._results)
+        return ImageReply(request, job_id=job.job_id, result=result, files=self._files)
 
 
 async def _meet_expectation(request: web.Request) -> None:

@@ -9,6 +9,9 @@ from image_service.core.spec import TransformSpec
 KEPT_MS: Final = 24 * 60 * 60 * 1000
 """How long a job, its result and its idempotency key are kept after it was created."""
 
+MAX_ATTEMPTS: Final = 3
+"""How often a job is begun: workers may die under it, and a store may fail."""
+
 
 class JobStatus(StrEnum):
     """Where a job stands; the value is its name in the API."""
@@ -78,6 +81,7 @@ class Job:
     created_ms: int
     status: JobStatus = JobStatus.QUEUED
     progress: int = 0
+    attempts: int = 0
     started_ms: int | None = None
     finished_ms: int | None = None
     error: JobError | None = None
@@ -91,9 +95,18 @@ class Job:
         return self.created_ms + KEPT_MS
 
     def started(self, now_ms: int) -> Self:
-        """Queued → running."""
-        self._require(JobStatus.QUEUED)
-        return self._next(status=JobStatus.RUNNING, started_ms=now_ms)
+        """Queued → running; or running → running anew, because its worker is lost."""
+        self._require(JobStatus.QUEUED, JobStatus.RUNNING)
+        return self._next(
+            status=JobStatus.RUNNING, started_ms=now_ms, progress=0, attempts=self.attempts + 1
+        )
+
+    def handed_back(self) -> Self:
+        """Running → queued: its worker stops. That attempt does not count."""
+        self._require(JobStatus.RUNNING)
+        return self._next(
+            status=JobStatus.QUEUED, started_ms=None, progress=0, attempts=self.attempts - 1
+        )
 
     def progressed(self, progress: int) -> Self:
         """Running, further on."""

@@ -1,6 +1,10 @@
-"""What the service counts about its jobs. The names are those of the published API document."""
+"""What the service counts about its jobs. The names are those of the published API document.
 
-from collections.abc import Callable, Iterable
+Each series belongs to one of the two processes, so that nobody finds one twice: what is taken and
+cancelled to the API, what is worked on to the worker.
+"""
+
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -12,7 +16,12 @@ QUEUE_NAME: Final = "upscale-jobs"
 
 Outcome = Literal["success", "failure", "cancelled"]
 
-_OUTCOMES: Final[tuple[Outcome, ...]] = ("success", "failure", "cancelled")
+Role = Literal["api", "worker"]
+
+_OUTCOMES: Final[dict[Role, tuple[Outcome, ...]]] = {
+    "api": ("cancelled",),
+    "worker": ("success", "failure"),
+}
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _MB: Final = 1024 * 1024
 _BYTES: Final = (*(_MB // 64, _MB // 16, _MB // 4), *(n * _MB for n in (1, 2, 5, 10, 25, 50, 100)))
@@ -20,12 +29,14 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 
 
 class Metrics:
-    """The series of one service, in a registry of their own."""
+    """The series of one process, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: Role) -> None:
         self._registry = CollectorRegistry()
+        of_api = self._registry if role == "api" else None
+        of_worker = self._registry if role == "worker" else None
         self._created = Counter(
-            "imagen_jobs_created_total", "Jobs taken.", ["job_type"], registry=self._registry
+            "imagen_jobs_created_total", "Jobs taken.", ["job_type"], registry=of_api
         )
         self._completed = Counter(
             "imagen_jobs_completed_total",
@@ -38,19 +49,19 @@ class Metrics:
             "Time from a job's start to its success or failure.",
             ["job_type"],
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=of_worker,
         )
         self._file_size = Histogram(
             "imagen_upload_file_size_bytes",
             "Sizes of files that arrived whole, images or not.",
             ["job_type"],
             buckets=_BYTES,
-            registry=self._registry,
+            registry=of_api,
         )
         self._queue_depth = Gauge(
-            "imagen_queue_depth", "Jobs that wait.", ["queue_name"], registry=self._registry
+            "imagen_queue_depth", "Jobs that wait.", ["queue_name"], registry=of_api
         )
-        self._show_zeros()
+        self._show_zeros(role)
 
     def job_created(self, job_type: str) -> None:
         """A job waits for its turn."""
@@ -68,9 +79,9 @@ class Metrics:
         """A file arrived whole, whatever it is."""
         self._file_size.labels(job_type).observe(size_bytes)
 
-    def watch_queue(self, queue_name: str, depth: Callable[[], int]) -> None:
-        """Ask `depth` how many wait, whenever somebody looks."""
-        self._queue_depth.labels(queue_name).set_function(depth)
+    def queue_depth(self, queue_name: str, depth: float) -> None:
+        """So many wait; not a number where nobody knows."""
+        self._queue_depth.labels(queue_name).set(depth)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All series as text, and its content type: OpenMetrics where `accept` names it."""
@@ -80,12 +91,12 @@ class Metrics:
         encode, content_type = choose_encoder("")
         return encode(_WithoutCreationTimes(self._registry)), content_type
 
-    def _show_zeros(self) -> None:
+    def _show_zeros(self, role: Role) -> None:
         """A rate over a series needs to have seen it before its first event."""
         self._created.labels(JOB_TYPE)
         self._processing.labels(JOB_TYPE)
         self._file_size.labels(JOB_TYPE)
-        for outcome in _OUTCOMES:
+        for outcome in _OUTCOMES[role]:
             self._completed.labels(JOB_TYPE, outcome)
 
 

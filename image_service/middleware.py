@@ -10,15 +10,19 @@ from aiohttp.typedefs import Handler, Middleware
 from image_service.errors import (
     ApiException,
     BadRequestException,
+    FilesError,
     InternalErrorException,
     MethodNotAllowedException,
     NotFoundException,
+    ServiceUnavailableException,
+    StoreError,
 )
 from image_service.observe import ctx_logger, request_context
 from image_service.readiness import Readiness
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
+_STORE_BACK_S: Final = 5
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -51,6 +55,10 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return error_response(error, request[REQUEST_ID])
     except web.HTTPException as error:
         return error_response(_of_framework(error), request[REQUEST_ID])
+    except (StoreError, FilesError) as error:
+        ctx_logger.warning("Store unavailable", reason=str(error))
+        refusal = ServiceUnavailableException(retry_after_s=_STORE_BACK_S)
+        return error_response(refusal, request[REQUEST_ID])
     except ConnectionError:
         # The client is gone: there is nobody to answer.
         raise

@@ -36,6 +36,8 @@ def configure_logging(*, debug: bool, clock: Clock, stream: TextIO = sys.stdout)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
+    # It prints what it is given, and says nothing that our own lines do not.
+    logging.getLogger("saq").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

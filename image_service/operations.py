@@ -1,21 +1,27 @@
-"""The operators' routes, on a port of their own: metrics, liveness, and readiness with details."""
+"""The operators' routes, on a port of their own: metrics, liveness, and readiness with details.
 
+Either process has its own; what differs is what it knows about itself.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
 from image_service.metrics import Metrics
 from image_service.readiness import Readiness
-from image_service.worker import Worker
+
+Details = Callable[[], Awaitable[Mapping[str, object]]]
+"""What a process has in hand, for people; asked whenever somebody looks."""
 
 
 class Operations:
-    """The handlers."""
+    """The handlers. `details` is asked before metrics too, and may bring them up to date."""
 
-    def __init__(self, metrics: Metrics, *, readiness: Readiness, worker: Worker) -> None:
+    def __init__(self, metrics: Metrics, *, readiness: Readiness, details: Details) -> None:
         self._metrics = metrics
         self._readiness = readiness
-        self._worker = worker
+        self._details = details
 
     def web_app(self) -> web.Application:
         """An application of exactly these routes."""
@@ -26,7 +32,8 @@ class Operations:
         return application
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """Everything the service counts."""
+        """Everything the process counts."""
+        await self._details()
         text, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=text, headers={"Content-Type": content_type})
 
@@ -37,12 +44,7 @@ class Operations:
     async def readyz(self, _request: web.Request) -> web.StreamResponse:
         """Whether new work is welcome, and how much of the old is in hand."""
         draining = self._readiness.draining
-        details = {
-            "requests_in_hand": self._readiness.in_hand,
-            "jobs_running": self._worker.running,
-            "jobs_waiting": self._worker.waiting,
-        }
         return web.json_response(
-            {"status": "draining" if draining else "ready", "details": details},
+            {"status": "draining" if draining else "ready", "details": await self._details()},
             status=HTTPStatus.SERVICE_UNAVAILABLE if draining else HTTPStatus.OK,
         )

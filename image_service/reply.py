@@ -14,10 +14,10 @@ from image_service.core.headers import (
     etag_matches,
     requested_range,
 )
-from image_service.errors import JobNotFoundException, RangeNotSatisfiableException
+from image_service.errors import FilesError, JobNotFoundException, RangeNotSatisfiableException
 from image_service.jobs import Job, Result
-from image_service.observe import rfc3339
-from image_service.storage.base import ResultStore
+from image_service.observe import ctx_logger, rfc3339
+from image_service.storage.base import FileStore
 
 JOBS_PATH: Final = "/api/v1/jobs"
 
@@ -80,12 +80,12 @@ class ImageReply:
     """Answers one request with a result's bytes, or the part of them it asked for."""
 
     def __init__(
-        self, request: web.Request, *, job_id: str, result: Result, results: ResultStore
+        self, request: web.Request, *, job_id: str, result: Result, files: FileStore
     ) -> None:
         self._request = request
         self._job_id = job_id
         self._result = result
-        self._results = results
+        self._files = files
 
     async def conditional(self) -> web.StreamResponse:
         """Answer a GET or HEAD for the result: preconditions first, then ranges (RFC 9110, 13.2.2).
@@ -130,7 +130,7 @@ class ImageReply:
         if self._request.method == "HEAD":
             await response.prepare(self._request)
             return response
-        pieces = self._results.read(self._result, start=part.start, length=part.length)
+        pieces = self._files.read(self._result, start=part.start, length=part.length)
         try:
             # The first piece is read before the status is out: a missing result is still a 404.
             piece = await anext(pieces, b"")
@@ -140,6 +140,12 @@ class ImageReply:
                 piece = await anext(pieces, b"")
         except FileNotFoundError as error:
             raise JobNotFoundException(job_id=self._job_id) from error
+        except FilesError as error:
+            if not response.prepared:
+                raise
+            # Half of an image is under way: only a broken connection says that it is no whole.
+            ctx_logger.warning("Result cut short", job_id=self._job_id, reason=str(error))
+            raise ConnectionError("the result cannot be read to its end") from error
         return response
 
     def _validators(self) -> Mapping[str, str]:

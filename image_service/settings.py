@@ -1,19 +1,25 @@
 """The operator's settings: one frozen value, built from a mapping that is passed in."""
 
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 from image_service.errors import ConfigurationError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 DEFAULT_OPERATIONS_LISTEN: Final = "127.0.0.1:9103"
+DEFAULT_WORKER_OPERATIONS_LISTEN: Final = "127.0.0.1:9105"
 DEFAULT_WORKERS: Final = 2
 DEFAULT_QUEUE_LIMIT: Final = 64
 MAX_WORKERS: Final = 64
 MAX_QUEUE_LIMIT: Final = 10_000
 MAX_PORT: Final = 65_535
 
+_QUEUE_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+_FILES_SCHEMES: Final = frozenset({"file", "gs", "s3"})
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
 _Value = TypeVar("_Value")
 
@@ -31,60 +37,115 @@ class Address:
         return f"{host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Where a store is. It may hold a password: `str` gives its kind, and a folder's whole path."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Enough to tell stores apart in a log."""
+        scheme = urlsplit(self.value).scheme
+        return self.value if scheme == "file" else f"{scheme}://…"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator decides.
 
-    `operations_listen` is where metrics and probes are answered, `workers` the number of images
-    worked on at once, `queue_limit` how many more may wait; `debug` asks for readable log lines
-    and more of them.
+    `queue_url` is the Redis that keeps jobs, `files_url` the store of uploads and results: both
+    are shared by every process of the service. `operations_listen` and
+    `worker_operations_listen` are where metrics and probes of either process are answered,
+    `workers` is the number of images a worker process works on at once, `queue_limit` how many
+    may wait; `debug` asks for readable log lines and more of them.
     """
 
     listen: Address
     operations_listen: Address
+    worker_operations_listen: Address
+    queue_url: Url
+    files_url: Url
     workers: int
     queue_limit: int
     debug: bool
 
     @classmethod
     def load(cls, values: Mapping[str, str]) -> Self:
-        """Read the variables, all of them named in `--help`; none has to be set.
+        """Read the variables, all of them named in `--help`; only the queue has to be set.
 
         Raises:
             ConfigurationError: with every value that cannot be used.
         """
-        problems: list[str] = []
+        read = _Reader(values)
+        settings = {
+            "listen": read.value("IMAGE_LISTEN", _address, DEFAULT_LISTEN),
+            "operations_listen": read.value(
+                "IMAGE_OPERATIONS_LISTEN", _address, DEFAULT_OPERATIONS_LISTEN
+            ),
+            "worker_operations_listen": read.value(
+                "IMAGE_WORKER_OPERATIONS_LISTEN", _address, DEFAULT_WORKER_OPERATIONS_LISTEN
+            ),
+            "queue_url": read.secret("IMAGE_QUEUE_URL", _queue_url, values.get("REDIS_URL", "")),
+            "files_url": read.secret("IMAGE_FILES_URL", _files_url, default_files_url()),
+            "workers": read.value("IMAGE_WORKERS", _between(1, MAX_WORKERS), str(DEFAULT_WORKERS)),
+            "queue_limit": read.value(
+                "IMAGE_QUEUE_LIMIT", _between(1, MAX_QUEUE_LIMIT), str(DEFAULT_QUEUE_LIMIT)
+            ),
+            "debug": read.value("DEBUG", _truth, ""),
+        }
+        if read.problems:
+            raise ConfigurationError(read.problems)
+        return cls(**settings)  # type: ignore[arg-type]  # none is None without a problem
 
-        def read(name: str, parse: Callable[[str], _Value], default: str) -> _Value | None:
-            text = values.get(name, default)
-            try:
-                return parse(text)
-            except ValueError as error:
-                problems.append(f"{name}: {error}, not {text!r}")
-                return None
 
-        listen = read("IMAGE_LISTEN", _address, DEFAULT_LISTEN)
-        operations_listen = read("IMAGE_OPERATIONS_LISTEN", _address, DEFAULT_OPERATIONS_LISTEN)
-        workers = read("IMAGE_WORKERS", _between(1, MAX_WORKERS), str(DEFAULT_WORKERS))
-        queue_limit = read(
-            "IMAGE_QUEUE_LIMIT", _between(1, MAX_QUEUE_LIMIT), str(DEFAULT_QUEUE_LIMIT)
-        )
-        debug = read("DEBUG", _truth, "")
-        if (
-            listen is None
-            or operations_listen is None
-            or workers is None
-            or queue_limit is None
-            or debug is None
-        ):
-            raise ConfigurationError(problems)
-        return cls(
-            listen=listen,
-            operations_listen=operations_listen,
-            workers=workers,
-            queue_limit=queue_limit,
-            debug=debug,
-        )
+class _Reader:
+    """Reads one variable after the other, and remembers what was wrong with each."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._values = values
+
+    def value(self, name: str, parse: Callable[[str], _Value], default: str) -> _Value | None:
+        text = self._values.get(name, default)
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}, not {text!r}")
+            return None
+
+    def secret(self, name: str, parse: Callable[[str], _Value], default: str) -> _Value | None:
+        """The same, and what stands there is not repeated."""
+        try:
+            return parse(self._values.get(name) or default)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}")
+            return None
+
+
+def default_files_folder() -> Path:
+    """A folder of this machine: enough where all processes of the service are on it."""
+    return Path(tempfile.gettempdir()) / "image_service-files"
+
+
+def default_files_url() -> str:
+    """The same as a URL."""
+    return default_files_folder().as_uri()
+
+
+def _queue_url(text: str) -> Url:
+    if not text:
+        raise ValueError("must be set, or REDIS_URL: jobs are kept there")
+    return _url(text, _QUEUE_SCHEMES, "must be redis://, rediss:// or unix://")
+
+
+def _files_url(text: str) -> Url:
+    return _url(text, _FILES_SCHEMES, "must be file://, gs:// or s3://")
+
+
+def _url(text: str, schemes: frozenset[str], otherwise: str) -> Url:
+    if urlsplit(text).scheme not in schemes:
+        raise ValueError(otherwise)
+    return Url(text)
 
 
 def _address(text: str) -> Address:

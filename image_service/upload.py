@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import BinaryIO, Final, NoReturn
 
 from aiohttp import BodyPartReader, ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -25,7 +25,7 @@ RECEIVE_S: Final = 300.0
 """How long a request may take to arrive, as in Envoy."""
 
 _FILE: Final = "file"
-_BUFFER_BYTES: Final = 1024 * 1024
+_BUFFER_BYTES: Final = 256 * 1024
 _MAX_PARTS: Final = 32
 _SHOWN_NAME: Final = 64
 
@@ -50,7 +50,8 @@ class Upload:
 async def receive(request: web.Request, caller: Caller, path: Path) -> Upload:
     """Read the whole form, spooling its file to `path`.
 
-    Problems of single fields are collected in the upload.
+    Problems of single fields are collected in the upload. Whatever goes wrong, the client's
+    going away included, nothing is left at `path`.
 
     Raises:
         UnsupportedMediaTypeException: not a multipart form.
@@ -62,6 +63,14 @@ async def receive(request: web.Request, caller: Caller, path: Path) -> Upload:
         raise UnsupportedMediaTypeException
     if (request.content_length or 0) > caller.max_body_bytes:
         _refuse_size(caller)
+    try:
+        return await _received_in_time(request, caller, path)
+    except BaseException:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        raise
+
+
+async def _received_in_time(request: web.Request, caller: Caller, path: Path) -> Upload:
     try:
         async with asyncio.timeout(RECEIVE_S):
             return await _Receiver(request, caller, path).receive()
@@ -116,7 +125,7 @@ class _Receiver:
     async def _spool(self, part: BodyPartReader) -> None:
         digest = hashlib.sha256()
         buffer = bytearray()
-        with await asyncio.to_thread(self._upload.path.open, "wb") as file:
+        with await _opened(self._upload.path) as file:
             while chunk := await part.read_chunk():
                 self._upload.size += len(chunk)
                 if self._upload.size > self._caller.max_file_bytes:
@@ -124,9 +133,9 @@ class _Receiver:
                 digest.update(chunk)
                 buffer += chunk
                 if len(buffer) >= _BUFFER_BYTES:
-                    await asyncio.to_thread(file.write, bytes(buffer))
-                    buffer.clear()
-            await asyncio.to_thread(file.write, bytes(buffer))
+                    full, buffer = buffer, bytearray()  # handed over: a copy costs memory
+                    await asyncio.to_thread(file.write, full)
+            await asyncio.to_thread(file.write, buffer)
         self._upload.digest = digest.hexdigest()
 
     async def _short_value(self, part: BodyPartReader) -> str | None:
@@ -138,6 +147,16 @@ class _Receiver:
                 _refuse_size(self._caller)
             value = (value + chunk)[: MAX_FIELD_BYTES + 1]
         return value.decode("utf-8", "replace") if len(value) <= MAX_FIELD_BYTES else None
+
+
+async def _opened(path: Path) -> BinaryIO:
+    """The file, to be written. Cancelled or not, no thread is left that still makes it."""
+    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "wb"))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        (await opening).close()
+        raise
 
 
 def _refuse_size(caller: Caller) -> NoReturn:

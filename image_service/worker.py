@@ -1,33 +1,46 @@
-"""Works through the queue: one sandbox a slot, a bound on what waits, every outcome recorded."""
+"""Takes jobs from the queue: one sandbox a slot, every outcome recorded, nothing lost at the end.
+
+The job store says what is to be done; the queue only says that there may be something.
+"""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn, TypeVar
 
+from image_service.attempt import (
+    OUR_FAULT,
+    Attempt,
+    Ending,
+    GoneError,
+    Run,
+    TryAgainError,
+    ended,
+    patiently,
+)
 from image_service.clock import Clock
-from image_service.core.bounds import ImageRefusedError, ResultRefusedError
-from image_service.errors import QueueFullError
-from image_service.jobs import Job, JobError, JobErrorCode, JobStatus
+from image_service.errors import FilesError, StoreError
+from image_service.jobs import MAX_ATTEMPTS, Job, JobStatus, Result
 from image_service.metrics import JOB_TYPE, Metrics
 from image_service.observe import ctx_logger, request_context
+from image_service.queue import Deliveries, Delivery
 from image_service.sandbox import Sandbox
-from image_service.storage.base import JobStore, ResultStore
+from image_service.storage.base import FileStore, JobStore
 
-_OUR_FAULT: Final = "The image could not be processed."
+LOOK_EVERY_S: Final = 0.5
+"""How long a cancelled job is worked on at most, and how old the progress is that clients see."""
+
+_LOOKS_A_RENEWAL: Final = 4
+_TAKE_S: Final = 1.0
+_HAND_BACK_S: Final = 3.0
+# Between attempts: the first may be bad luck, the second gives a store time to come back.
+_PAUSES_S: Final = (1.0, 5.0)
+
+_Outcome = TypeVar("_Outcome")
 
 
-class _GoneError(Exception):
-    """The job was cancelled or forgotten while it ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    """A queued job and the file it is about."""
-
-    job: Job
-    source: Path
+class _StoppedError(Exception):
+    """The worker stops, and somebody else is to have the job."""
 
 
 class Worker:
@@ -37,148 +50,196 @@ class Worker:
         self,
         sandboxes: Sequence[Sandbox],
         *,
+        queue: Deliveries,
         jobs: JobStore,
-        results: ResultStore,
+        files: FileStore,
         clock: Clock,
         metrics: Metrics,
-        queue_limit: int,
+        folder: Path,
     ) -> None:
         self._sandboxes = tuple(sandboxes)
+        self._queue = queue
         self._jobs = jobs
-        self._results = results
+        self._files = files
         self._clock = clock
         self._metrics = metrics
-        self._queue: asyncio.Queue[_Ticket] = asyncio.Queue(queue_limit)
-        self._at_work: dict[str, Sandbox] = {}
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another job may wait."""
-        return not self._queue.full()
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait, those cancelled meanwhile included."""
-        return self._queue.qsize()
+        self._folder = folder
+        self._running = 0
+        self._queue_is_lost = False
+        self._closing = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def running(self) -> int:
         """How many jobs are worked on."""
-        return len(self._at_work)
-
-    def submit(self, job: Job, source: Path) -> None:
-        """Queue a job; the worker removes `source` when it is done with it.
-
-        Raises:
-            QueueFullError: as many wait as may.
-        """
-        try:
-            self._queue.put_nowait(_Ticket(job, source))
-        except asyncio.QueueFull as error:
-            raise QueueFullError from error
-
-    def cancel(self, job_id: str) -> None:
-        """Stop working on a job that was cancelled in the store."""
-        sandbox = self._at_work.get(job_id)
-        if sandbox is not None:
-            sandbox.kill()
-
-    async def idle(self) -> None:
-        """Return when nothing waits and nothing runs."""
-        await self._queue.join()
+        return self._running
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        async with asyncio.TaskGroup() as slots:
-            for sandbox in self._sandboxes:
-                slots.create_task(self._serve(sandbox))
+        """Work until `drain`."""
+        try:
+            async with asyncio.TaskGroup() as slots:
+                for sandbox in self._sandboxes:
+                    slots.create_task(self._serve(sandbox))
+        finally:
+            self._ended.set()
+
+    async def drain(self, *, within_s: float) -> None:
+        """Take no more; finish what is in hand, and hand back what lasts longer than that."""
+        self._closing.set()
+        if await _happens(self._ended, within_s):
+            return
+        ctx_logger.warning("Drain time is over; jobs in hand are handed back", jobs=self._running)
+        self._stopping.set()
+        await _happens(self._ended, _HAND_BACK_S + 1)
 
     async def _serve(self, sandbox: Sandbox) -> None:
-        while True:
-            ticket = await self._queue.get()
+        while not self._closing.is_set():
+            delivery = await self._taken()
+            if delivery is not None:
+                with request_context(delivery.request_id):
+                    await self._attend(delivery, sandbox)
+
+    async def _taken(self) -> Delivery | None:
+        try:
+            delivery = await self._queue.take(timeout_s=_TAKE_S)
+        except StoreError as error:
+            if not self._queue_is_lost:
+                ctx_logger.error("No jobs are taken", reason=str(error))
+            self._queue_is_lost = True
+            await _happens(self._closing, _TAKE_S)
+            return None
+        if self._queue_is_lost:
+            ctx_logger.info("Jobs are taken again")
+            self._queue_is_lost = False
+        return delivery
+
+    async def _attend(self, delivery: Delivery, sandbox: Sandbox) -> None:
+        """Do whatever the delivery asks for. What fails here is handed out anew by the sweep."""
+        self._running += 1
+        try:
+            job = await patiently(lambda: self._found(delivery))
+            if job is not None and not job.status.is_final:
+                await self._carry_through(Run(job, jobs=self._jobs), delivery, sandbox)
+            await patiently(lambda: self._queue.done(delivery))
+        except StoreError as error:
+            ctx_logger.error("Job left behind", job_id=delivery.job_id, reason=str(error))
+        except Exception:  # noqa: BLE001 - one job's trouble must not stop the others
+            ctx_logger.exception("Delivery broke", job_id=delivery.job_id)
+        finally:
+            self._running -= 1
+
+    async def _found(self, delivery: Delivery) -> Job | None:
+        return await self._jobs.get(delivery.subject, delivery.job_id, now_ms=self._clock.now_ms())
+
+    async def _carry_through(self, run: Run, delivery: Delivery, sandbox: Sandbox) -> None:
+        try:
+            ending = await self._ending(run, delivery, sandbox)
+            await self._settle(run, ending)
+        except GoneError:
+            ctx_logger.info("Job is no longer ours", job_id=run.job.job_id)
+        except _StoppedError:
+            await self._hand_back(run, delivery)
+
+    async def _ending(self, run: Run, delivery: Delivery, sandbox: Sandbox) -> Ending:
+        """How the job ends, after as many attempts as it may have."""
+        while run.job.attempts < MAX_ATTEMPTS:
+            await run.move(lambda job: job.started(self._clock.now_ms()))
+            run.progress = 0
+            attempt = Attempt(run, sandbox=sandbox, files=self._files, folder=self._folder)
             try:
-                with request_context(ticket.job.request_id):
-                    await self._attend(ticket, sandbox)
-            finally:
-                await asyncio.to_thread(ticket.source.unlink, missing_ok=True)
-                self._queue.task_done()
+                return await _kept_up(attempt.outcome(), self._keep_up(run, delivery))
+            except TryAgainError as error:
+                ctx_logger.warning(
+                    "Attempt failed",
+                    job_id=run.job.job_id,
+                    attempt=run.job.attempts,
+                    reason=str(error),
+                )
+            if run.job.attempts < MAX_ATTEMPTS:
+                pause = asyncio.sleep(_PAUSES_S[run.job.attempts - 1])
+                await _kept_up(pause, self._keep_up(run, delivery))
+        return OUR_FAULT
 
-    async def _attend(self, ticket: _Ticket, sandbox: Sandbox) -> None:
-        now_ms = self._clock.now_ms()
-        job = await self._jobs.get(ticket.job.subject, ticket.job.job_id, now_ms=now_ms)
-        if job is None or job.status is not JobStatus.QUEUED:
-            return
-        run = _Run(job.started(now_ms), jobs=self._jobs)
-        if not await self._jobs.update(run.job):
-            return
-        self._at_work[job.job_id] = sandbox
-        try:
-            final = await self._outcome(run, ticket.source, sandbox)
-        except _GoneError:
-            return
-        finally:
-            del self._at_work[job.job_id]
-        await self._settle(final)
+    async def _keep_up(self, run: Run, delivery: Delivery) -> NoReturn:
+        """While a job is worked on: renew its delivery, show its progress, see whether it is over.
 
-    async def _outcome(self, run: "_Run", source: Path, sandbox: Sandbox) -> Job:
-        target = source.with_suffix(".out")
-        spec = run.job.spec
+        Raises:
+            GoneError: the job is not ours any more.
+            _StoppedError: the worker stops.
+        """
+        looks, said = 0, False
+        while not await _happens(self._stopping, LOOK_EVERY_S):
+            looks += 1
+            try:
+                await run.look()
+                # Overdue after an outage, it comes first: before a sweep takes the job for lost.
+                if looks >= _LOOKS_A_RENEWAL:
+                    await self._queue.renew(delivery)
+                    looks = 0
+            except StoreError as error:
+                # The work goes on without the store: it may be back before the end.
+                if not said:
+                    ctx_logger.warning("No news of a job", job_id=run.job.job_id, reason=str(error))
+                said = True
+        raise _StoppedError
+
+    async def _settle(self, run: Run, ending: Ending) -> None:
         try:
-            await sandbox.transform(source, target, spec, run.report)
-            result = await self._results.keep(run.job.job_id, target, spec.format.media_type)
-            return run.job.succeeded(result, self._clock.now_ms())
-        except ImageRefusedError as refusal:
-            return self._failed(run, JobErrorCode.INVALID_IMAGE, str(refusal))
-        except ResultRefusedError as refusal:
-            return self._failed(run, JobErrorCode.VALIDATION_ERROR, str(refusal))
-        except _GoneError:
+            await run.move(ended(ending, self._clock))
+        except GoneError:
+            if isinstance(ending, Result):
+                await self._drop(self._files.drop_result(ending), run.job)
             raise
-        except Exception as error:
-            # One job's trouble, a full disk included, must not stop the others.
-            if await run.is_gone():
-                raise _GoneError from error
-            ctx_logger.exception("Job broke", job_id=run.job.job_id)
-            return self._failed(run, JobErrorCode.INTERNAL_ERROR, _OUR_FAULT)
-        finally:
-            await asyncio.to_thread(target.unlink, missing_ok=True)
-
-    def _failed(self, run: "_Run", code: JobErrorCode, message: str) -> Job:
-        return run.job.failed(JobError(code, message), self._clock.now_ms())
-
-    async def _settle(self, final: Job) -> None:
-        if not await self._jobs.update(final):
-            await self._results.delete(final.job_id)
-            return
-        duration_ms = (final.finished_ms or 0) - (final.started_ms or 0)
+        job = run.job
+        duration_ms = max((job.finished_ms or 0) - (job.started_ms or 0), 0)  # clocks step back
         self._metrics.job_completed(
             JOB_TYPE,
-            "success" if final.status is JobStatus.SUCCEEDED else "failure",
-            duration=max(duration_ms, 0) / 1000,  # the clock may have been set back
+            "success" if job.status is JobStatus.SUCCEEDED else "failure",
+            duration=duration_ms / 1000,
         )
         ctx_logger.info(
-            "Job finished",
-            job_id=final.job_id,
-            status=final.status.value,
-            duration_ms=duration_ms,
+            "Job finished", job_id=job.job_id, status=job.status.value, duration_ms=duration_ms
         )
+        await self._drop(self._files.drop_upload(job.job_id), job)
 
-
-class _Run:
-    """A job while it runs: the latest revision, kept up to date in the store."""
-
-    def __init__(self, job: Job, *, jobs: JobStore) -> None:
-        self.job = job
-        self._jobs = jobs
-
-    async def report(self, progress: int) -> None:
-        advanced = self.job.progressed(progress)
-        if not await self._jobs.update(advanced):
-            raise _GoneError
-        self.job = advanced
-
-    async def is_gone(self) -> bool:
+    async def _drop(self, dropping: Coroutine[object, object, None], job: Job) -> None:
         try:
-            await self.report(self.job.progress)
-        except _GoneError:
-            return True
+            await dropping
+        except (FilesError, OSError) as error:
+            # It goes with the job at the latest.
+            ctx_logger.warning("A file stays behind", job_id=job.job_id, reason=str(error))
+
+    async def _hand_back(self, run: Run, delivery: Delivery) -> None:
+        """Another worker begins anew. Where that cannot be said, the sweep finds out."""
+        try:
+            async with asyncio.timeout(_HAND_BACK_S):
+                await run.move(Job.handed_back)
+                await self._queue.again(delivery)
+        except (GoneError, TimeoutError) as error:
+            ctx_logger.warning("Job not handed back", job_id=run.job.job_id, reason=repr(error))
+        else:
+            ctx_logger.info("Job handed back", job_id=run.job.job_id)
+
+
+async def _kept_up(
+    work: Coroutine[object, object, _Outcome], keeping: Coroutine[object, object, NoReturn]
+) -> _Outcome:
+    """What the work comes to, or why it was broken off by what goes on beside it."""
+    working, keeper = asyncio.create_task(work), asyncio.create_task(keeping)
+    try:
+        await asyncio.wait({working, keeper}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        keeper.cancel()
+        await asyncio.gather(working, keeper, return_exceptions=True)
+    return keeper.result() if working.cancelled() else working.result()
+
+
+async def _happens(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
         return False
+    return True

@@ -1,4 +1,4 @@
-"""The folder for uploads and results: one for each process, gone with it.
+"""The folder for images at hand: one for each process, gone with it.
 
 A killed process cannot clean up. The next one does: a folder nobody holds the lock of is nobody's.
 """
@@ -6,6 +6,7 @@ A killed process cannot clean up. The next one does: a folder nobody holds the l
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,21 @@ def workspace(parent: Path) -> Iterator[Path]:
             # Under its name the lock is never seen open: nobody takes a new folder for an old one.
             unseen.rename(folder / _LOCK)
             yield folder
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that nobody else can look into, in a place where everybody can make some.
+
+    Raises:
+        ValueError: there is something else in its place.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made ({error.strerror})") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ValueError(f"{folder} is not ours alone; remove it, or set another")
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -22,7 +22,8 @@ _DRAIN_SECONDS = 30.0
 
 # Secrets go to the sidecar and to nobody else.
 _SYSTEM = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"})
-_IMAGE_SERVICE = frozenset({"IMAGE_WORKERS", "IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH"})
+_IMAGE_SERVICE = frozenset({"IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH"})
+_IMAGE_WORKER = frozenset({"IMAGE_WORKERS", "DEBUG", "PYTHONPATH"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Layout:
     app_port: int
     authz_operations_port: int = 0
     image_operations_port: int = 0
+    image_worker_operations_port: int = 0
     all_metrics_port: int = 0
     admin_port: int = 0
     workers: int = 2
@@ -45,6 +47,19 @@ class Layout:
     def valkey_socket(self) -> Path:
         """Where the counters live."""
         return self.run_dir / "valkey.sock"
+
+    @property
+    def queue_socket(self) -> Path:
+        """Where the jobs of the image service live."""
+        return self.run_dir / "queue.sock"
+
+    @property
+    def image_stores(self) -> Mapping[str, str]:
+        """Where every process of the image service finds jobs and files."""
+        return {
+            "IMAGE_QUEUE_URL": f"unix://{self.queue_socket}",
+            "IMAGE_FILES_URL": (self.run_dir.absolute() / "files").as_uri(),
+        }
 
     @property
     def envoy_admin(self) -> Path:
@@ -59,21 +74,40 @@ class Layout:
 
 def valkey(layout: Layout) -> Part:
     """The counter store: in memory only, on a Unix socket only."""
-    log = layout.run_dir / "valkey.log"
+    return _valkey(layout, "Valkey", layout.valkey_socket, ("--appendonly", "no"))
+
+
+def queue(layout: Layout) -> Part:
+    """The store of jobs: what it was told is on the disk before it says so."""
+    return _valkey(
+        layout,
+        "Queue",
+        layout.queue_socket,
+        (
+            *("--appendonly", "yes"),
+            *("--appendfsync", "always"),
+            *("--appenddirname", "queue"),
+            *("--maxmemory-policy", "noeviction"),
+        ),
+    )
+
+
+def _valkey(layout: Layout, name: str, socket: Path, keeps: tuple[str, ...]) -> Part:
+    log = socket.with_suffix(".log")
     return Part(
-        name="Valkey",
+        name=name,
         command=(
             str(binaries.valkey()),
             *("--port", "0"),
-            *("--unixsocket", str(layout.valkey_socket)),
+            *("--unixsocket", str(socket)),
             *("--unixsocketperm", "700"),
             *("--save", ""),
-            *("--appendonly", "no"),
+            *keeps,
             *("--dir", str(layout.run_dir)),
             *("--loglevel", "warning"),
             *("--logfile", str(log)),
         ),
-        ready=lambda: valkey_ok(layout.valkey_socket),
+        ready=lambda: valkey_ok(socket),
         environment=_only(layout.environment, _SYSTEM),
         log=log,
     )
@@ -120,8 +154,25 @@ def image_service(layout: Layout) -> Part:
         ready=lambda: http_ok(layout.app_port, "/readyz"),
         environment={
             **_only(layout.environment, _SYSTEM | _IMAGE_SERVICE),
+            **layout.image_stores,
             "IMAGE_LISTEN": f"{LOOPBACK}:{layout.app_port}",
             "IMAGE_OPERATIONS_LISTEN": f"{LOOPBACK}:{layout.image_operations_port}",
+        },
+        stop_timeout_s=35.0,
+    )
+
+
+def image_worker(layout: Layout) -> Part:
+    """What works on the images, beside the application that takes them."""
+    port = layout.image_worker_operations_port
+    return Part(
+        name="image_worker",
+        command=(sys.executable, "-m", "image_service", "work"),
+        ready=lambda: http_ok(port, "/readyz"),
+        environment={
+            **_only(layout.environment, _SYSTEM | _IMAGE_WORKER),
+            **layout.image_stores,
+            "IMAGE_WORKER_OPERATIONS_LISTEN": f"{LOOPBACK}:{port}",
         },
         stop_timeout_s=35.0,
     )

@@ -1,7 +1,7 @@
 """The order in which the parts start and end, and what happens when one of them dies.
 
-Valkey → sidecar → image service → Envoy: each waits until the one before it answers, so the
-public port opens last. They end the other way round.
+Valkey → queue → sidecar → image service → image worker → Envoy: each waits until the one before
+it answers, so the public port opens last. They end the other way round.
 """
 
 import asyncio
@@ -22,8 +22,10 @@ from authz_service.supervise.process import Part, start
 
 _ORDER: tuple[Callable[[Layout], Part], ...] = (
     parts.valkey,
+    parts.queue,
     parts.authz,
     parts.image_service,
+    parts.image_worker,
     parts.envoy,
 )
 _READY_TIMEOUT_S = 30.0
@@ -82,6 +84,9 @@ def _layout(policy_file: Path, environment: Mapping[str, str], folders: ExitStac
             authz_operations_port=port("AUTHZ_OPERATIONS_PORT", 9102, "the sidecar's metrics"),
             image_operations_port=port(
                 "IMAGE_OPERATIONS_PORT", 9103, "the image service's metrics"
+            ),
+            image_worker_operations_port=port(
+                "IMAGE_WORKER_OPERATIONS_PORT", 9105, "the image worker's metrics"
             ),
             admin_port=port("AUTHZ_ADMIN_PORT", 9104, "the admin API")
             if environment.get("AUTHZ_ADMIN_TOKEN")

@@ -109,10 +109,20 @@ def test_the_guide_to_keys_has_every_field() -> None:
 
 def test_every_setting_is_documented_as_it_is() -> None:
     """One row for each variable, with its flag, its default and its meaning."""
-    documented = [line for line in text(DOCS / "settings.md").splitlines() if line[:3] == "| `"]
+    sidecar, _, _ = text(DOCS / "settings.md").partition("## The image service")
+    documented = [line for line in sidecar.splitlines() if line[:3] == "| `"]
 
     expected = [row(name, field) for name, field in Settings.model_fields.items()]
     assert documented == expected, "\n".join(["docs/settings.md should say:", *expected])
+
+
+def test_every_setting_of_the_image_service_is_documented() -> None:
+    """One row for each variable that it reads; what stands there is for its own tests."""
+    _, _, section = text(DOCS / "settings.md").partition("## The image service")
+    documented = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    source = text(DOCS.parent / "image_service" / "settings.py")
+
+    assert sorted(documented) == sorted(set(re.findall(r'"(IMAGE_\w+|DEBUG)"', source)))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

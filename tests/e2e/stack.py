@@ -30,6 +30,7 @@ INNER_PORTS = (
     "AUTHZ_SCRAPE_PORT",
     "AUTHZ_OPERATIONS_PORT",
     "IMAGE_OPERATIONS_PORT",
+    "IMAGE_WORKER_OPERATIONS_PORT",
     "AUTHZ_ADMIN_PORT",
 )
 
@@ -89,6 +90,11 @@ class Stack:
     def image_operations(self) -> Client:
         """A client of the image service's own port."""
         return Client(self.ports["IMAGE_OPERATIONS_PORT"])
+
+    @property
+    def image_worker_operations(self) -> Client:
+        """A client of the image worker's own port."""
+        return Client(self.ports["IMAGE_WORKER_OPERATIONS_PORT"])
 
     @property
     def admin(self) -> Client:

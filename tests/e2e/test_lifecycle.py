@@ -18,7 +18,14 @@ from tests.e2e.stack import DEFAULT_POLICY, ROOT, Stack, start
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads /proc to see every process"
 )
-PARTS = ("authz_service serve", "valkey-server", "image_service serve", "bin/envoy")
+PARTS = (
+    "authz_service serve",
+    "valkey.sock",
+    "queue.sock",
+    "image_service serve",
+    "image_service work",
+    "bin/envoy",
+)
 ONE_OF_THEM_AT_ONCE = [PARTS[0], *(pytest.param(it, marks=pytest.mark.slow) for it in PARTS[1:])]
 
 
@@ -144,6 +151,7 @@ def test_a_missing_binary_is_one_clear_line(run_dir: Path) -> None:
             "AUTHZ_APP_PORT": "0",
             "AUTHZ_OPERATIONS_PORT": "0",
             "IMAGE_OPERATIONS_PORT": "0",
+            "IMAGE_WORKER_OPERATIONS_PORT": "0",
             "AUTHZ_RUN_DIR": str(run_dir),
         },
         capture_output=True,

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.client import HOST, MULTIPART, Client
 from tests.e2e.conftest import encoded
+from tests.e2e.processes import eventually
 from tests.e2e.stack import Stack, running
 
 LIMITS = "/api/v1/images/limits"
@@ -163,29 +164,49 @@ def read(file: Path) -> bytes:
 
 
 def test_the_image_service_counts_its_jobs(stack: Stack) -> None:
-    """Created, completed, and the size of what was uploaded, on its own port."""
-    before = scraped(stack.image_operations)
+    """Created, completed, and the size of what was uploaded, on the ports of its processes."""
+    before, worked_before = (scraped(it) for it in image_ports(stack))
     image = encoded("PNG")
 
     done = stack.client.upload(stack.fresh_key(), image, headers=[("Prefer", "wait=30")])
 
     assert done.status == 200
-    after = scraped(stack.image_operations)
-
     upscale, done_well = {"job_type": "upscale"}, {"job_type": "upscale", "status": "success"}
+    # The worker counts what it has just told the client's process of.
+    completed = eventually(
+        lambda: grown(
+            worked_before, scraped(stack.image_worker_operations), "imagen_jobs_completed_total"
+        )
+    )
+    assert completed == [(done_well, 1)]
+    after = scraped(stack.image_operations)
     assert grown(before, after, "imagen_jobs_created_total") == [(upscale, 1)]
-    assert grown(before, after, "imagen_jobs_completed_total") == [(done_well, 1)]
     assert grown(before, after, "imagen_upload_file_size_bytes_sum") == [(upscale, len(image))]
     assert value(after, "imagen_queue_depth", queue_name="upscale-jobs") == 0
 
 
+def image_ports(stack: Stack) -> tuple[Client, Client]:
+    """The API's, then the worker's."""
+    return stack.image_operations, stack.image_worker_operations
+
+
 def test_the_public_port_of_the_local_stack_shows_everything(stack: Stack) -> None:
-    """One curl for a person: the sidecar's, the image service's and Envoy's series."""
+    """One curl for a person: everybody's series, each once and each family together."""
     stack.client.get(LIMITS, [("X-API-Key", stack.fresh_key())])
-    names = {name for name, _ in scraped(stack.client)}
+    text = stack.client.get("/metrics").body.decode()
+    samples = [
+        (sample.name, frozenset(sample.labels.items()))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+    assert len(samples) == len(set(samples))
+    types = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    names = {name for name, _ in samples}
 
     assert {"imagen_http_requests_total", "authz_decisions_total"} <= names
-    assert {"imagen_queue_depth", "envoy_server_live"} <= names
+    assert {"imagen_queue_depth", "imagen_job_processing_seconds_count"} <= names
+    assert "envoy_server_live" in names
 
 
 def test_the_operators_port_answers_three_questions(stack: Stack) -> None:

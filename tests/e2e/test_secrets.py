@@ -72,7 +72,8 @@ def test_no_line_shows_a_secret(stack: Stack) -> None:
 
 def test_no_metric_shows_a_secret(stack: Stack) -> None:
     """On any port."""
-    for client in (stack.client, stack.operations, stack.image_operations, stack.scrape):
+    inner = (stack.operations, stack.image_operations, stack.image_worker_operations)
+    for client in (stack.client, stack.scrape, *inner):
         metrics = client.get("/metrics")
         assert metrics.status == 200
         assert PLANTED.encode() not in metrics.body
@@ -80,7 +81,11 @@ def test_no_metric_shows_a_secret(stack: Stack) -> None:
 
 def test_no_readiness_detail_shows_a_secret(stack: Stack) -> None:
     """Details are for operators, keys are not."""
-    for client in (stack.operations, stack.image_operations):
+    for client in (
+        stack.operations,
+        stack.image_operations,
+        stack.image_worker_operations,
+    ):
         assert PLANTED.encode() not in client.get("/readyz").body
 
 

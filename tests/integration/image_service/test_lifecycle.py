@@ -22,13 +22,13 @@ _PATIENCE_S = 20
 
 
 @contextmanager
-def _started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The service as its own process, and the address of its ready line."""
+def _started(
+    command: str, stores: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """One process of the service, and the address of its ready line."""
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "image_service", "serve", "--listen", "127.0.0.1:0"),
-            *("--operations-listen", "127.0.0.1:0", *arguments),
-        ],
+        [sys.executable, "-m", "image_service", command, "--operations-listen", "127.0.0.1:0"],
+        env={**os.environ, "IMAGE_LISTEN": "127.0.0.1:0", "IMAGE_WORKERS": "2", **stores},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -46,7 +46,7 @@ def _ready_address(process: subprocess.Popen[str]) -> str:
     assert readable
     line = json.loads(process.stdout.readline())
     assert (line["severity"], line["message"]) == ("INFO", "Ready")
-    return str(line["address"])
+    return str(line.get("address", line["operations"]))
 
 
 def _children(pid: int) -> list[int]:
@@ -75,12 +75,15 @@ def _ignores(pid: int, *signals: signal.Signals) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
+@pytest.mark.parametrize(("command", "decoders"), [("serve", 1), ("work", 2)])
+def test_a_signal_stops_it_cleanly(
+    stores: Mapping[str, str], command: str, decoders: int, number: signal.Signals
+) -> None:
     """Exit code 0, the last word in the log, nobody left behind, nothing on standard error."""
-    with _started("--workers", "2") as (process, address):
-        assert _json(address, "GET", "/readyz") == {"status": "ready"}
+    with _started(command, stores) as (process, address):
+        assert _json(address, "GET", "/readyz")["status"] == "ready"
         children = _children(process.pid)
-        assert len(children) == 3
+        assert len(children) == decoders
         process.send_signal(number)
         output, errors = process.communicate(timeout=_PATIENCE_S)
         assert (process.returncode, errors) == (0, "")
@@ -90,9 +93,9 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
-def test_decoders_die_with_a_killed_service() -> None:
+def test_decoders_die_with_a_killed_worker(stores: Mapping[str, str]) -> None:
     """Not even SIGKILL leaves orphans, not even one that would encode for seconds yet."""
-    with _started("--workers", "1") as (process, address):
+    with _started("serve", stores) as (_, address), _started("work", stores) as (process, _):
         children = _children(process.pid)
         assert len(children) == 2
         _encode_for_seconds(address)
@@ -113,11 +116,11 @@ def _encode_for_seconds(address: str) -> None:
         time.sleep(0.01)
 
 
-def test_foreign_words_stay_out_of_the_output() -> None:
+def test_foreign_words_stay_out_of_the_output(stores: Mapping[str, str]) -> None:
     """What a client writes into a broken form is neither warned of nor logged."""
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     body = b"--x\r\nContent-Disposition: form-data CANARY\xce\r\n\r\na\r\n--x--\r\n"
-    with _started("--workers", "1") as (process, address):
+    with _started("serve", stores) as (process, address):
         assert "error" in _json(address, "POST", "/api/v1/images/upscale", body, form)
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=_PATIENCE_S)
@@ -140,11 +143,12 @@ def _json(
         connection.close()
 
 
-def test_a_ctrl_c_for_the_whole_group_still_drains() -> None:
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_ctrl_c_for_the_whole_group_still_drains(stores: Mapping[str, str], command: str) -> None:
     """Decoders leave the terminal's signal to the service."""
-    with _started("--workers", "1") as (process, _):
+    with _started(command, stores) as (process, _):
         children = _children(process.pid)
-        assert len(children) == 2
+        assert children
         assert all(_ignores(child, signal.SIGINT, signal.SIGTERM) for child in children)
         for child in children:
             os.kill(child, signal.SIGINT)
@@ -153,12 +157,13 @@ def test_a_ctrl_c_for_the_whole_group_still_drains() -> None:
         assert process.returncode == 0
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
+def test_a_taken_port_is_one_clear_line(stores: Mapping[str, str]) -> None:
     """Exit code 1, the address in the sentence, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = subprocess.run(
             [sys.executable, "-m", "image_service", "serve", "--listen", listen],
+            env={**os.environ, **stores},
             capture_output=True,
             text=True,
             timeout=_PATIENCE_S,
@@ -176,6 +181,6 @@ def test_every_module_is_imported_without_an_environment() -> None:
         for path in sorted(Path("image_service").rglob("*.py"))
         if path.name not in {"__main__.py", "__init__.py"}
     ]
-    assert "image_service.storage.memory" in modules
+    assert "image_service.storage.objects" in modules
     code = "; ".join(f"import {module}" for module in modules)
     subprocess.run([sys.executable, "-c", code], env={}, check=True, timeout=_PATIENCE_S)

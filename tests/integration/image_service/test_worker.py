@@ -13,33 +13,28 @@ from aiohttp import ClientSession, FormData
 from PIL import Image
 
 from image_service import upload
-from image_service.app import Service, build
+from image_service.app import Service, Workshop
 from image_service.core.bounds import ResultRefusedError
 from image_service.errors import DecoderError
 from image_service.jobs import KEPT_MS
 from image_service.sandbox import Sandbox
-from image_service.serve import drain, running
-from image_service.settings import Address, Settings
+from image_service.serve import drain
 from image_service.testing import ManualClock, encoded, identity, picture
+from tests.integration.image_service.house import House
 
 _UPSCALE = "/api/v1/images/upscale"
-_LOOPBACK = Address("127.0.0.1", 0)
 _NOISE = Image.merge("RGBA", [Image.effect_noise((900, 900), 60)] * 4)
 _SLOW = encoded(_NOISE, compress_level=1)
 _MEDIUM = encoded(Image.effect_noise((800, 800), 60))
 _QUICK = encoded(picture())
 
-MakeService = Callable[[Settings], Service]
+MakeHouse = Callable[..., House]
 
 
 def _form(content: bytes) -> FormData:
     form = FormData({"scale": "4", "format": "webp"})
     form.add_field("file", io.BytesIO(content), filename="a")
     return form
-
-
-def _settings(**values: str) -> Settings:
-    return Settings.load({"IMAGE_WORKERS": "1", **values})
 
 
 async def _post(
@@ -65,14 +60,10 @@ async def _until(client: ClientSession, path: str, *statuses: str) -> Mapping[st
         await asyncio.sleep(0.01)
 
 
-def _files(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
-
-
-async def test_a_full_queue_is_said_so(make_service: MakeService, tmp_path: Path) -> None:
+async def test_a_full_queue_is_said_so(make_house: MakeHouse) -> None:
     """503 with `Retry-After`, and nothing of the refused upload stays."""
-    service = make_service(_settings(IMAGE_QUEUE_LIMIT="1"))
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house(IMAGE_QUEUE_LIMIT="1")
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _SLOW)
         first = headers["Location"]
         await _until(client, first, "running")
@@ -84,14 +75,14 @@ async def test_a_full_queue_is_said_so(make_service: MakeService, tmp_path: Path
         for path in (second, first):
             async with client.delete(path, headers=identity()) as answer:
                 assert answer.status == 204
-        await service.worker.idle()
-        assert _files(tmp_path) == []
+        await house.idle()
+        assert house.files() == []
 
 
-async def test_a_cancelled_job_makes_way(make_service: MakeService) -> None:
+async def test_a_cancelled_job_makes_way(make_house: MakeHouse) -> None:
     """A waiting one never runs, a running one stops at once, the next one runs."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         paths = [(await _post(client, _SLOW))[1]["Location"] for _ in range(2)]
         await _until(client, paths[0], "running")
         for path in reversed(paths):
@@ -104,23 +95,23 @@ async def test_a_cancelled_job_makes_way(make_service: MakeService) -> None:
         assert (waiting["status"], waiting["started_at"]) == ("cancelled", None)
 
 
-async def test_a_cancelled_job_stops_in_the_middle_of_encoding(make_service: MakeService) -> None:
+async def test_a_cancelled_job_stops_in_the_middle_of_encoding(make_house: MakeHouse) -> None:
     """Nobody waits for an encoder whose work is not wanted: it would take seconds here."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _SLOW)
         while (await _job(client, headers["Location"]))["progress"] < 90:
             continue
         async with client.delete(headers["Location"], headers=identity()) as answer:
             assert answer.status == 204
         async with asyncio.timeout(2):
-            await service.worker.idle()
+            await house.idle()
 
 
-async def test_who_waits_for_a_cancelled_job_is_told(make_service: MakeService) -> None:
+async def test_who_waits_for_a_cancelled_job_is_told(make_house: MakeHouse) -> None:
     """The wait ends with the job, not with the time."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         headers = {"Idempotency-Key": "k"}
         _, answered, _ = await _post(client, _SLOW, **headers)
         waiting = asyncio.create_task(_post(client, _SLOW, Prefer="wait=30", **headers))
@@ -132,24 +123,24 @@ async def test_who_waits_for_a_cancelled_job_is_told(make_service: MakeService) 
         assert body["error"]["message"] == "The job was cancelled."
 
 
-async def _at_work(service: Service) -> None:
-    while True:
-        if service.worker._at_work:
-            return
+async def _at_work(house: House) -> None:
+    while not house.workshop.worker.running:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
 
 
-def _decoders(service: Service) -> list[int]:
-    return [sandbox._process.pid for sandbox in service.sandboxes if sandbox._process is not None]
+def _decoder(part: Service | Workshop) -> int:
+    (sandbox,) = part.sandboxes
+    assert sandbox._process is not None
+    return sandbox._process.pid
 
 
-async def test_a_decoder_that_dies_fails_its_job_alone(make_service: MakeService) -> None:
+async def test_a_decoder_that_dies_fails_its_job_alone(make_house: MakeHouse) -> None:
     """500 for who waited; the next job finds a new process."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _SLOW)
         await _until(client, headers["Location"], "running")
-        os.kill(_decoders(service)[1], signal.SIGKILL)
+        os.kill(_decoder(house.workshop), signal.SIGKILL)
         job = await _until(client, headers["Location"], "failed")
         assert job["error"] == {
             "code": "INTERNAL_ERROR",
@@ -163,11 +154,11 @@ async def test_a_decoder_that_dies_fails_its_job_alone(make_service: MakeService
         assert status == 200
 
 
-async def test_an_inspector_that_dies_is_replaced(make_service: MakeService) -> None:
+async def test_an_inspector_that_dies_is_replaced(make_house: MakeHouse) -> None:
     """At worst the upload at hand is refused; the next is taken."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
-        os.kill(_decoders(service)[0], signal.SIGKILL)
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        os.kill(_decoder(house.service), signal.SIGKILL)
         status, _, _ = await _post(client, _QUICK, Prefer="wait=30")
         assert status in {200, 400}
         status, _, _ = await _post(client, _QUICK, Prefer="wait=30")
@@ -184,7 +175,7 @@ async def test_an_inspector_that_dies_is_replaced(make_service: MakeService) -> 
     ids=["decoder", "defect", "unfit"],
 )
 async def test_a_failure_waited_for_is_the_requests_failure(
-    make_service: MakeService,
+    make_house: MakeHouse,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     status: int,
@@ -196,15 +187,15 @@ async def test_a_failure_waited_for_is_the_requests_failure(
         raise error
 
     monkeypatch.setattr(Sandbox, "transform", fail)
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         answered, _, body = await _post(client, _QUICK, Prefer="wait=30")
         assert (answered, body["error"]["code"]) == (status, code)
         assert "CANARY" not in str(body)
 
 
 async def test_an_unexpected_error_is_an_internal_error(
-    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """500 in the one form; the text of the error stays in the log."""
 
@@ -212,78 +203,84 @@ async def test_an_unexpected_error_is_an_internal_error(
         raise RuntimeError("CANARY")
 
     monkeypatch.setattr(Sandbox, "inspect", fail)
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         status, _, body = await _post(client, _QUICK)
         assert (status, body["error"]["code"]) == (500, "INTERNAL_ERROR")
         assert body["error"]["message"] == "Internal server error."
         assert "CANARY" not in str(body)
 
 
-async def test_nothing_outlives_its_day(tmp_path: Path) -> None:
+async def test_nothing_outlives_its_day(stores: Mapping[str, str], tmp_path: Path) -> None:
     """24 hours later the job is unknown and its file is gone."""
     clock = ManualClock()
-    service = build(_settings(), clock=clock, folder=tmp_path)
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = House.build(stores, tmp_path, clock)
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _QUICK, Prefer="wait=30")
-        assert len(_files(tmp_path)) == 1
+        await house.idle()
+        assert len(house.files()) == 1
         clock.advance(KEPT_MS)
         async with client.get(headers["Content-Location"], headers=identity()) as answer:
             assert answer.status == 404
-        await service.engine.expire()
-        assert _files(tmp_path) == []
+        await house.workshop.upkeep.expire()
+        assert house.files() == []
 
 
-async def test_uploads_leave_no_files_behind(make_service: MakeService, tmp_path: Path) -> None:
+async def test_uploads_leave_no_files_behind(make_house: MakeHouse) -> None:
     """Neither refused nor finished ones: only results stay, until they are deleted."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         await _post(client, b"not an image")
         await _post(client, b"x" * 6_000_000)
         _, headers, _ = await _post(client, _QUICK, Prefer="wait=30")
         job_id = headers["Content-Location"].split("/")[-2]
-        await service.worker.idle()
-        assert _files(tmp_path) == [job_id]
+        await house.idle()
+        assert house.files() == [f"{job_id}/result-1"]
         async with client.delete(f"/api/v1/jobs/{job_id}", headers=identity()) as answer:
             assert answer.status == 204
-        assert _files(tmp_path) == []
+        assert house.files() == []
 
 
-async def test_draining_finishes_what_is_in_hand(make_service: MakeService) -> None:
+async def test_draining_finishes_what_is_in_hand(make_house: MakeHouse) -> None:
     """`/readyz` says so, new jobs are refused, the job in hand and its waiter finish."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         waiting = asyncio.create_task(_post(client, _MEDIUM, Prefer="wait=30"))
-        await _at_work(service)
-        draining = asyncio.create_task(drain(service))
+        await _at_work(house)
+        draining = asyncio.create_task(drain(house.service))
         await asyncio.sleep(0)
         async with client.get("/readyz") as answer:
             assert (answer.status, await answer.json()) == (503, {"status": "draining"})
         status, headers, _ = await _post(client, _QUICK)
         assert (status, "Retry-After" in headers) == (503, True)
         assert not draining.done()
+        await house.workshop.worker.drain(within_s=20)
         status, _, _ = await waiting
         assert status == 200
         await draining
 
 
-async def test_draining_has_an_end(make_service: MakeService) -> None:
-    """What lasts longer than the drain time is lost, and the service stops all the same."""
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address, ClientSession(f"http://{address}") as client:
+async def test_draining_has_an_end(make_house: MakeHouse) -> None:
+    """What lasts longer than the drain time is handed back, as if it had never been begun."""
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _SLOW)
         await _until(client, headers["Location"], "running")
-        await drain(service, within_s=0.05)
-        assert (await _job(client, headers["Location"]))["status"] == "running"
+        await house.workshop.worker.drain(within_s=0.05)
+        job = await _job(client, headers["Location"])
+        assert (job["status"], job["started_at"], job["progress"]) == ("queued", None, 0)
+        delivery = await house.workshop.stores.queue.take(timeout_s=1)
+        assert delivery is not None
+        assert headers["Location"].endswith(delivery.job_id)
 
 
 async def test_a_form_that_does_not_arrive_ends_the_request(
-    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408 in the one form, and nothing of the half upload stays."""
     monkeypatch.setattr(upload, "RECEIVE_S", 0.05)
-    service = make_service(_settings())
-    async with running(service, _LOOPBACK) as address:
+    house = make_house()
+    async with house.living() as address:
         reader, writer = await asyncio.open_connection(address.host, address.port)
         lines = [
             f"POST {_UPSCALE} HTTP/1.1",
@@ -300,4 +297,4 @@ async def test_a_form_that_does_not_arrive_ends_the_request(
         await writer.wait_closed()
         assert answer.startswith("HTTP/1.1 408 ")
         assert '"code": "REQUEST_TIMEOUT"' in answer
-        assert _files(tmp_path) == []
+        assert house.files() == []

@@ -6,10 +6,14 @@ from image_service import cli
 from image_service.cli import BAD_USAGE, FAILED, OK, main
 from image_service.errors import ConfigurationError
 
+_QUEUE = {"IMAGE_QUEUE_URL": "redis://store"}
+
 
 def test_all_bad_settings_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, every problem on standard error, flags and environment alike."""
-    code = main(["serve", "--listen", "nowhere"], {"IMAGE_WORKERS": "none", "DEBUG": "maybe"})
+    code = main(
+        ["serve", "--listen", "nowhere"], {**_QUEUE, "DEBUG": "maybe", "IMAGE_WORKERS": "0"}
+    )
     lines = capsys.readouterr().err.splitlines()
     assert code == BAD_USAGE == 2
     assert [line.split(":")[1].strip() for line in lines] == [
@@ -21,11 +25,13 @@ def test_all_bad_settings_are_one_line_each(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_flag_wins_over_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
     """The nearer word counts."""
-    main(["serve", "--workers", "flag"], {"IMAGE_WORKERS": "environment"})
+    main(["work", "--workers", "flag"], {**_QUEUE, "IMAGE_WORKERS": "environment"})
     assert "not 'flag'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["serve", "--unknown"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["unknown"], ["serve", "--unknown"], ["serve", "--workers", "1"]]
+)
 def test_wrong_usage_exits_with_two(arguments: list[str]) -> None:
     """The usual code for the usual mistake."""
     with pytest.raises(SystemExit) as stopped:
@@ -33,15 +39,39 @@ def test_wrong_usage_exits_with_two(arguments: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("serve", "IMAGE_LISTEN IMAGE_OPERATIONS_LISTEN IMAGE_QUEUE_LIMIT"),
+        ("work", "IMAGE_WORKER_OPERATIONS_LISTEN IMAGE_WORKERS"),
+    ],
+)
+def test_help_names_every_setting(
+    command: str, names: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nobody has to read the source to run the service."""
     with pytest.raises(SystemExit) as stopped:
-        main(["serve", "--help"], {})
+        main([command, "--help"], {})
     text = capsys.readouterr().out
     assert stopped.value.code == 0
-    names = ("LISTEN", "OPERATIONS_LISTEN", "WORKERS", "QUEUE_LIMIT")
-    for word in (*(f"IMAGE_{name}" for name in names), "DEBUG", "Exit codes"):
+    shared = ("IMAGE_QUEUE_URL", "REDIS_URL", "IMAGE_FILES_URL", "DEBUG", "Exit codes")
+    for word in (*names.split(), *shared):
         assert word in text
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_store_that_cannot_be_named_so_is_a_setting(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and the setting's name, and not a word of what stands in it."""
+    for wrong in (
+        {"IMAGE_QUEUE_URL": "redis://planted@"},
+        {**_QUEUE, "IMAGE_FILES_URL": "gs://planted?planted"},
+    ):
+        assert main([command], wrong) == BAD_USAGE
+        text = capsys.readouterr().err
+        assert text.startswith(f"image_service: {list(wrong)[-1]}: ")
+        assert "planted" not in text
 
 
 def test_the_fragment_is_printed_or_written(

@@ -21,7 +21,8 @@ _SCHEMAS = _CONTRACT["components"]["schemas"]
 
 
 def _application(folder: Path) -> web.Application:
-    return build(Settings.load({}), clock=ManualClock(), folder=folder).web_app
+    stores = {"REDIS_URL": "redis://store", "IMAGE_FILES_URL": folder.as_uri()}
+    return build(Settings.load(stores), clock=ManualClock(), folder=folder).web_app
 
 
 def test_every_route_is_in_the_contract_and_no_other(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def layout(**environment: str) -> Layout:
     )
 
 
-@pytest.mark.parametrize("make", [parts.valkey, parts.envoy, parts.image_service])
+@pytest.mark.parametrize(
+    "make", [parts.valkey, parts.queue, parts.envoy, parts.image_service, parts.image_worker]
+)
 def test_secrets_go_to_the_sidecar_alone(make: Callable[[Layout], Part]) -> None:
     """The other parts get what the system needs, and no variable that nobody named."""
     told = make(layout(PATH="/bin", **SECRETS)).environment
@@ -46,8 +48,26 @@ def test_secrets_go_to_the_sidecar_alone(make: Callable[[Layout], Part]) -> None
 
 def test_the_image_service_is_told_its_own_settings() -> None:
     """What a person sets for it reaches it."""
-    told = parts.image_service(layout(IMAGE_WORKERS="3", DEBUG="true")).environment
-    assert (told["IMAGE_WORKERS"], told["DEBUG"]) == ("3", "true")
+    environment = layout(IMAGE_WORKERS="3", IMAGE_QUEUE_LIMIT="9", DEBUG="true")
+    api = parts.image_service(environment).environment
+    worker = parts.image_worker(environment).environment
+    assert (api["IMAGE_QUEUE_LIMIT"], api["DEBUG"]) == ("9", "true")
+    assert (worker["IMAGE_WORKERS"], worker["DEBUG"]) == ("3", "true")
+
+
+def test_both_processes_of_the_image_service_share_their_stores() -> None:
+    """Jobs in a Valkey of their own, files in the run folder, whatever the environment says."""
+    environment = layout(IMAGE_QUEUE_URL="redis://store", IMAGE_FILES_URL="gs://bucket")
+    for part in (parts.image_service(environment), parts.image_worker(environment)):
+        assert part.environment["IMAGE_QUEUE_URL"] == "unix:///run/stack/queue.sock"
+        assert part.environment["IMAGE_FILES_URL"] == "file:///run/stack/files"
+
+
+def test_the_queue_keeps_what_it_is_told() -> None:
+    """On the disk before the answer, and nothing is thrown away for want of memory."""
+    command = " ".join(parts.queue(layout()).command)
+    for setting in ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction"):
+        assert f"--{setting}" in command
 
 
 def test_the_sidecar_is_told_everything_but_where_it_is() -> None:

@@ -1,0 +1,105 @@
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from image_service.core.formats import ImageFormat
+from image_service.core.spec import TransformSpec
+from image_service.errors import StoreError
+from image_service.jobs import IdempotencyKey, Job, JobError, JobErrorCode, Result
+from image_service.storage.redis.codec import decode, encode
+
+_JOB = Job(
+    job_id="1",
+    subject="key:a",
+    spec=TransformSpec(2, ImageFormat.PNG, 90),
+    request_id="r",
+    created_ms=1_000,
+    idempotency=IdempotencyKey("k", "print"),
+)
+_SUCCEEDED = _JOB.started(2_000).succeeded(Result("there", 10, "image/png", '"e"'), 3_000)
+_FAILED = _JOB.failed(JobError(JobErrorCode.INVALID_IMAGE, "bad"), 3_000)
+
+
+def _fields(job: Job) -> dict[str, object]:
+    fields: dict[str, object] = json.loads(encode(job))
+    return fields
+
+
+def _text(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def test_the_stored_form_does_not_change_unnoticed() -> None:
+    """Jobs outlive the program: the next one has to read what this one wrote."""
+    assert encode(_SUCCEEDED) == (
+        b'{"job_id":"1","subject":"key:a","spec":{"scale":2,"format":"png","quality":90},'
+        b'"request_id":"r","created_ms":1000,"status":"succeeded","progress":100,"attempts":1,'
+        b'"started_ms":2000,"finished_ms":3000,"error":null,'
+        b'"result":{"location":"there","size":10,"media_type":"image/png","etag":"\\"e\\""},'
+        b'"idempotency":{"value":"k","fingerprint":"print"},"revision":2}'
+    )
+
+
+@pytest.mark.parametrize("name", list(_fields(_SUCCEEDED)))
+@pytest.mark.parametrize("value", [True, 1.5, [], -1, {}, [None], "\u00b2", "nonsense"], ids=str)
+def test_no_field_takes_what_does_not_belong_there(name: str, value: object) -> None:
+    """Of any other type, negative, or none of the known words."""
+    texts = {"job_id", "subject", "request_id"}
+    if name in texts and isinstance(value, str):
+        assert getattr(decode(_text(_fields(_SUCCEEDED) | {name: value})), name) == value
+        return
+    with pytest.raises(StoreError):
+        decode(_text(_fields(_SUCCEEDED) | {name: value}))
+
+
+@pytest.mark.parametrize("name", list(_fields(_SUCCEEDED)))
+def test_no_field_may_be_missing(name: str) -> None:
+    """What is left out is not made up."""
+    fields = _fields(_SUCCEEDED)
+    del fields[name]
+    with pytest.raises(StoreError):
+        decode(_text(fields))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"more": 1},
+        {"spec": {"scale": 2, "format": "png"}},
+        {"spec": {"scale": 2, "format": "tiff", "quality": 90}},
+        {"spec": {"scale": "2", "format": "png", "quality": 90}},
+        {"result": {"location": "there"}},
+        {"result": {"location": "there", "size": -1, "media_type": "image/png", "etag": "e"}},
+        {"idempotency": {"value": "k", "fingerprint": None}},
+        {"error": {"code": "OTHER", "message": "bad"}},
+        {"result": None},
+        {"error": {"code": "INVALID_IMAGE", "message": "bad"}},
+        {"status": "running"},
+        {"status": "failed", "result": None},
+    ],
+    ids=str,
+)
+def test_parts_have_to_make_sense_together(changes: dict[str, object]) -> None:
+    """A success has a result and no error, a failure an error and no result; nothing is added."""
+    with pytest.raises(StoreError):
+        decode(_text(_fields(_SUCCEEDED) | changes))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"null", b"[]", b"1", b"\xff", b'"\xc3\xa9"', b"[" * 100_000, b"9" * 10_000, b"NaN"],
+    ids=range(9),
+)
+def test_what_is_no_document_is_an_error(text: bytes) -> None:
+    """However deep or long it is."""
+    with pytest.raises(StoreError):
+        decode(text)
+
+
+def test_an_error_does_not_quote_the_document() -> None:
+    """Subjects and names of clients stay out of logs."""
+    with pytest.raises(StoreError) as caught:
+        decode(_text(_fields(_FAILED) | {"status": "canary"}))
+    assert "canary" not in str(caught.value)
+    assert caught.value.__suppress_context__
