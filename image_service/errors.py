@@ -166,6 +166,9 @@ class ConflictException(ApiException):
     code = "CONFLICT"
     status = HTTPStatus.CONFLICT
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "1"})
+
 
 class PayloadTooLargeException(ApiException):
     """The file is larger than the caller's tier allows."""
@@ -185,6 +188,16 @@ class UnsupportedMediaTypeException(ApiException):
 
     def __init__(self) -> None:
         super().__init__("The body must be multipart/form-data.")
+
+
+class PreconditionFailedException(ApiException):
+    """The result is not one of those that the request is meant for."""
+
+    code = "BAD_REQUEST"
+    status = HTTPStatus.PRECONDITION_FAILED
+
+    def __init__(self, *, etag: str) -> None:
+        super().__init__("The result is not the one that If-Match names.", headers={"ETag": etag})
 
 
 class RangeNotSatisfiableException(ApiException):

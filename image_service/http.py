@@ -1,6 +1,6 @@
 """The routes: parse, call, reply. What a job is and does is the engine's business."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -40,8 +40,12 @@ from image_service.upload import Upload, receive
 
 _ASSETS: Final = {"docs.js": "text/javascript", "docs.css": "text/css"}
 _DOCS_HEADERS: Final = {
-    # Images come back as blobs; nothing else is loaded, from here or anywhere.
-    "Content-Security-Policy": "default-src 'self'; img-src blob:; base-uri 'none'",
+    # Images come back as blobs. Nothing is loaded from elsewhere, sent elsewhere or framed.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -90,7 +94,7 @@ class Routes:
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
         """What the caller may use, and how much is left."""
-        return web.json_response(limits_document(caller_of(request.headers)))
+        return _momentary(limits_document(caller_of(request.headers)))
 
     async def upscale(self, request: web.Request) -> web.StreamResponse:
         """Take an image; answer with the job, or with the result when that is wished and ready."""
@@ -116,7 +120,7 @@ class Routes:
     @rate_limit(requests=120, window=60, name="jobs")
     async def job(self, request: web.Request) -> web.StreamResponse:
         """How a job stands."""
-        return web.json_response(job_document(await self._own_job(request)))
+        return _momentary(job_document(await self._own_job(request)))
 
     @rate_limit(requests=120, window=60, name="jobs")
     async def result(self, request: web.Request) -> web.StreamResponse:
@@ -188,9 +192,14 @@ def _idempotency_key(request: web.Request) -> str | None:
 
 
 def _accepted(job: Job) -> web.Response:
-    return web.json_response(
-        job_document(job), status=202, headers={"Location": job_path(job.job_id)}
-    )
+    answer = _momentary(job_document(job), status=202)
+    answer.headers["Location"] = job_path(job.job_id)
+    return answer
+
+
+def _momentary(document: Mapping[str, object], *, status: int = 200) -> web.Response:
+    """What is true now: no cache may keep it and answer with it later."""
+    return web.json_response(document, status=status, headers={"Cache-Control": "no-store"})
 
 
 def _result_of(job: Job) -> Result:

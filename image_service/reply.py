@@ -11,10 +11,16 @@ from image_service.core.formats import ImageFormat
 from image_service.core.headers import (
     ByteRange,
     RangeNotSatisfiableError,
+    etag_is_named,
     etag_matches,
     requested_range,
 )
-from image_service.errors import FilesError, JobNotFoundException, RangeNotSatisfiableException
+from image_service.errors import (
+    FilesError,
+    JobNotFoundException,
+    PreconditionFailedException,
+    RangeNotSatisfiableException,
+)
 from image_service.jobs import Job, Result
 from image_service.observe import ctx_logger, rfc3339
 from image_service.storage.base import FileStore
@@ -91,10 +97,16 @@ class ImageReply:
         """Answer a GET or HEAD for the result: preconditions first, then ranges (RFC 9110, 13.2.2).
 
         Raises:
+            PreconditionFailedException: `If-Match` names other results.
             RangeNotSatisfiableException: no byte of the requested range exists.
             JobNotFoundException: the result was deleted meanwhile.
         """
-        if etag_matches(self._request.headers.get("If-None-Match", ""), self._result.etag):
+        etag = self._result.etag
+        wanted = self._lines("If-Match")
+        if wanted is not None and not etag_is_named(wanted, etag):
+            raise PreconditionFailedException(etag=etag)
+        known = self._lines("If-None-Match")
+        if known is not None and etag_matches(known, etag):
             return web.Response(status=304, headers=self._validators())
         part = self._part()
         if part is None:
@@ -110,9 +122,14 @@ class ImageReply:
         """
         return await self._stream(200, headers, ByteRange(0, self._result.size))
 
+    def _lines(self, name: str) -> str | None:
+        """The header's value: a list may come on several lines (RFC 9110, section 5.3)."""
+        lines = self._request.headers.getall(name, [])
+        return ",".join(lines) if lines else None
+
     def _part(self) -> ByteRange | None:
         # Ranges are defined for GET alone (RFC 9110, section 14.2).
-        wanted = self._request.headers.get("Range")
+        wanted = self._lines("Range")
         same = self._request.headers.get("If-Range", self._result.etag) == self._result.etag
         if wanted is None or self._request.method != "GET" or not same:
             return None

@@ -36,6 +36,13 @@ def etag_matches(header: str, etag: str) -> bool:
     return any(candidate.strip().removeprefix("W/") == etag for candidate in header.split(","))
 
 
+def etag_is_named(header: str, etag: str) -> bool:
+    """Whether `If-Match` names the entity tag, by strong comparison (RFC 9110, 13.1.1)."""
+    if header.strip() == "*":
+        return True
+    return any(candidate.strip() == etag for candidate in header.split(","))
+
+
 @dataclass(frozen=True, slots=True)
 class ByteRange:
     """A part of a representation: `length` bytes from `start`."""

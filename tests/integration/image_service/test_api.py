@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Mapping
 from itertools import count
 from typing import Any
@@ -476,6 +477,7 @@ async def test_a_request_still_arriving_holds_its_key(
                 async with client.delete(answer.headers["Location"], headers=me):
                     continue
             assert (await answer.json())["error"]["code"] == "CONFLICT"
+            assert answer.headers["Retry-After"] == "1"
     writer.close()
     await writer.wait_closed()
     assert reader is not None
@@ -594,4 +596,8 @@ async def test_the_documentation_is_served(
         assert (answer.status, answer.content_type) == (200, content_type)
         assert (await answer.text()).strip()
         if path.startswith("/docs"):
-            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; ")
+            assert not {"unsafe-inline", "unsafe-eval", "*", "http", "data:"} & set(
+                re.findall(r"unsafe-\w+|\*|https?|data:", policy)
+            )

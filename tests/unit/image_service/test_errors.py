@@ -14,7 +14,7 @@ from image_service.errors import (
 )
 
 _CONTRACT = {
-    "BAD_REQUEST": {400, 416},
+    "BAD_REQUEST": {400, 412, 416},
     "CONFLICT": {409},
     "INTERNAL_ERROR": {500},
     "INVALID_IMAGE": {400},
