@@ -62,6 +62,7 @@ def _carry_out(request: Mapping[str, Any], tell: Tell) -> Answer:
         scale=request["spec"]["scale"],
         format=ImageFormat(request["spec"]["format"]),
         quality=request["spec"]["quality"],
+        keep_metadata=request["spec"]["keep_metadata"],
     )
     transform(source, Path(request["target"]), spec, lambda done: tell({"progress": done}))
     return {"done": True}

@@ -5,7 +5,7 @@ Runs only inside the sandbox process.
 
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageMath
 
 from image_service.core.formats import ImageFormat
 
@@ -23,6 +23,8 @@ _PROFILE_SPACES: Final = {"RGB": b"RGB ", "RGBA": b"RGB ", "L": b"GRAY", "LA": b
 
 def for_resampling(frame: Image.Image) -> Image.Image:
     """The same picture in a model whose values may be averaged: no palette, no single bits."""
+    if frame.mode == "I;16" and "transparency" in frame.info:
+        return _sixteen_bit_see_through(frame, frame.info["transparency"])
     if frame.has_transparency_data:
         return frame.convert("LA" if frame.mode in {"1", "L", "LA"} else "RGBA")
     if frame.mode in _RESAMPLABLE:
@@ -55,6 +57,13 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         return image
     # Converting straight to eight bits would clip: everything above 255 would be white.
     return image.convert("I").point(lambda value: value / 256).convert("L")
+
+
+def _sixteen_bit_see_through(frame: Image.Image, unseen: int) -> Image.Image:
+    """Eight bits and alpha: nothing here can resample sixteen bits with it."""
+    values = frame.convert("I")
+    seen = ImageMath.lambda_eval(lambda images: (images["x"] != unseen) * _WHITE, x=values)
+    return Image.merge("LA", (_eight_bit(frame), seen.convert("L")))
 
 
 def _full_colour(image: Image.Image) -> Image.Image:

@@ -4,13 +4,19 @@ Decoders are content once they have the last pixel of a frame: a file that lost 
 later frames, would pass for a whole one. What stands behind the end does not matter.
 """
 
+import re
+import zlib
 from typing import Final
 
 from image_service.core.formats import ImageFormat
 
-_JPEG_SCAN: Final = b"\xff\xda"
-_JPEG_END: Final = b"\xff\xd9"
-_PNG_END: Final = b"\0\0\0\0IEND\xae\x42\x60\x82"
+# A marker that means something: not a stuffed byte of coded data, not a restart, not a filler.
+_JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_JPEG_END: Final = 0xD9
+_PNG_SIGNATURE_BYTES: Final = 8
+_PNG_AROUND_BYTES: Final = 12
+_PNG_END: Final = b"IEND"
+_PNG_FRAME_CHUNKS: Final = frozenset({b"fcTL", b"fdAT", b"acTL"})
 _RIFF_HEADER_BYTES: Final = 8
 
 _GIF_SCREEN_BYTES: Final = 13
@@ -24,15 +30,56 @@ def is_complete(content: bytes, form: ImageFormat) -> bool:
     """Whether the end of the image is there. `content` has been decoded as `form` before."""
     match form:
         case ImageFormat.JPEG:
-            # Coded data never holds the mark: the last scan's beginning is the last there is.
-            return content.find(_JPEG_END, content.rfind(_JPEG_SCAN)) >= 0
+            return _jpeg_has_end(content)
         case ImageFormat.PNG:
-            return _PNG_END in content
+            return _png_has_end(content)
         case ImageFormat.WEBP:
             declared = int.from_bytes(content[4:_RIFF_HEADER_BYTES], "little")
             return len(content) >= _RIFF_HEADER_BYTES + declared
         case ImageFormat.GIF:
             return _gif_has_trailer(content)
+
+
+def _jpeg_has_end(content: bytes) -> bool:
+    """Walk the segments (ITU T.81, annex B); between them there may be coded data.
+
+    Looking for the end's two bytes alone would find a thumbnail's, or those of what follows.
+    """
+    position = 2
+    while marker := _JPEG_MARKER.search(content, position):
+        if content[marker.end() - 1] == _JPEG_END:
+            return True
+        length = int.from_bytes(content[marker.end() : marker.end() + 2], "big")
+        position = marker.end() + length
+    return False
+
+
+def _png_has_end(content: bytes) -> bool:
+    """Walk the chunks (PNG, section 5.3) to the last one, with the checksums of those that count.
+
+    The decoder does not look at the checksums of pixel data.
+    """
+    position = _PNG_SIGNATURE_BYTES
+    while position + _PNG_AROUND_BYTES <= len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        kind = content[position + 4 : position + 8]
+        end = position + _PNG_AROUND_BYTES + length
+        if _counts(kind) and not _has_checksum(content, position + 4, end):
+            return False
+        if kind == _PNG_END:
+            return True
+        position = end
+    return False
+
+
+def _counts(kind: bytes) -> bool:
+    # A capital first letter marks what is needed to show the image.
+    return kind[:1].isupper() or kind in _PNG_FRAME_CHUNKS
+
+
+def _has_checksum(content: bytes, start: int, end: int) -> bool:
+    checksum = zlib.crc32(memoryview(content)[start : max(end - 4, start)])
+    return content[end - 4 : end] == checksum.to_bytes(4, "big")
 
 
 def _gif_has_trailer(content: bytes) -> bool:

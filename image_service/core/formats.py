@@ -22,6 +22,11 @@ class ImageFormat(StrEnum):
         return self in {ImageFormat.JPEG, ImageFormat.WEBP}
 
     @property
+    def holds_exif(self) -> bool:
+        """Whether a photograph's metadata has a place in it."""
+        return self is not ImageFormat.GIF
+
+    @property
     def animates(self) -> bool:
         """Whether it can hold more than one frame."""
         return self is not ImageFormat.JPEG

@@ -86,6 +86,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 _DAMAGED: Final = "The image is damaged or truncated."
+_BEYOND: Final = "The frames of the image reach too far beyond its canvas."
 _SIDES: Final = f"Each side of the image must be {MIN_SIDE} to {MAX_SIDE} pixels."
 
 
@@ -104,13 +105,23 @@ def _decode(image: Image.Image) -> None:
     # A JPEG is checked at an eighth of its size: all data is read, most arithmetic is saved.
     image.draft(None, (image.width // 8, image.height // 8))
     image.load()
-    for frame in range(1, _decodable(image)):
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    canvas = image.size
+    # More pixels than this cannot come out of any animation.
+    left = _MAX_DECODED_PIXELS - image.width * image.height
+    for frame in range(1, frames):
         image.seek(frame)
+        left -= image.width * image.height
+        if left < 0:
+            _check_growth(image, canvas)
+            return
         image.load()
 
 
-def _decodable(image: Image.Image) -> int:
-    """How many frames to decode: more pixels than this cannot come out of any animation."""
-    if image.format == "MPO":
-        return 1
-    return min(getattr(image, "n_frames", 1), _MAX_DECODED_PIXELS // (image.width * image.height))
+def _check_growth(image: Image.Image, canvas: tuple[int, int]) -> None:
+    """A GIF's frames may reach beyond its canvas, and Pillow enlarges the picture with each.
+
+    What then is too much to decode is not what the bounds of the result were reckoned from.
+    """
+    if image.size != canvas:
+        raise ImageRefusedError(_BEYOND)

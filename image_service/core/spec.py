@@ -8,7 +8,7 @@ from typing import TypeVar
 from image_service.core.bounds import SCALES, ImageFacts, largest_scale
 from image_service.core.formats import ImageFormat
 
-FIELDS = ("scale", "format", "quality")
+FIELDS = ("scale", "format", "quality", "metadata")
 MAX_FIELD_BYTES = 64
 DEFAULT_SCALE = 2
 DEFAULT_QUALITY = 90
@@ -41,6 +41,7 @@ class Wishes:
     scale: int = DEFAULT_SCALE
     format: ImageFormat | None = None
     quality: int | None = None
+    keep_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class TransformSpec:
     scale: int
     format: ImageFormat
     quality: int
+    keep_metadata: bool = False
 
 
 def parse_fields(
@@ -75,6 +77,7 @@ def parse_fields(
         scale=read("scale", _scale, DEFAULT_SCALE),
         format=read("format", _format, None),
         quality=read("quality", _quality, None),
+        keep_metadata=read("metadata", _keep, default=False),
     )
     if problems:
         raise FieldsRefusedError(problems)
@@ -102,17 +105,32 @@ def _quality(text: str) -> int | None:
     return int(text)
 
 
+def _keep(text: str) -> bool:
+    if text not in {"strip", "keep"}:
+        raise ValueError("must be strip or keep")
+    return text == "keep"
+
+
 def resolve(wishes: Wishes, facts: ImageFacts) -> TransformSpec:
     """Fill what the client left open from the image itself.
 
     Raises:
-        FieldsRefusedError: the result would be too large, or `quality` does not apply.
+        FieldsRefusedError: the result would be too large, or a wish does not apply to it.
     """
     target = wishes.format or facts.format
-    problems = [*_size_problems(wishes, facts, target), *_quality_problems(wishes, target)]
+    problems = [
+        *_size_problems(wishes, facts, target),
+        *_quality_problems(wishes, target),
+        *_metadata_problems(wishes, target),
+    ]
     if problems:
         raise FieldsRefusedError(problems)
-    return TransformSpec(wishes.scale, target, wishes.quality or DEFAULT_QUALITY)
+    return TransformSpec(
+        scale=wishes.scale,
+        format=target,
+        quality=wishes.quality or DEFAULT_QUALITY,
+        keep_metadata=wishes.keep_metadata,
+    )
 
 
 def _size_problems(
@@ -133,3 +151,9 @@ def _quality_problems(wishes: Wishes, target: ImageFormat) -> Sequence[FieldProb
     if wishes.quality is None or target.takes_quality:
         return ()
     return (FieldProblem("quality", "applies to jpeg and webp output only"),)
+
+
+def _metadata_problems(wishes: Wishes, target: ImageFormat) -> Sequence[FieldProblem]:
+    if not wishes.keep_metadata or target.holds_exif:
+        return ()
+    return (FieldProblem("metadata", "can be kept in jpeg, png and webp output only"),)

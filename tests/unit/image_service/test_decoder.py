@@ -20,11 +20,11 @@ def test_facts_are_told(tmp_path: Path) -> None:
 def test_a_transform_is_done(tmp_path: Path) -> None:
     """A request with a target is work; progress is told on the way."""
     (tmp_path / "in").write_bytes(encoded(picture()))
-    spec = {"scale": 2, "format": "gif", "quality": 90}
+    spec = {"scale": 2, "format": "gif", "quality": 90, "keep_metadata": False}
     told: list[object] = []
     request = {"source": str(tmp_path / "in"), "target": str(tmp_path / "out"), "spec": spec}
     assert answer(request, told.append) == {"done": True}
-    assert told == [{"progress": 90}, {"progress": 100}]
+    assert told == [{"progress": 10}, {"progress": 50}, {"progress": 100}]
     assert (tmp_path / "out").read_bytes().startswith(b"GIF8")
 
 

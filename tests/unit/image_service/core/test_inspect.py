@@ -195,3 +195,45 @@ def test_refusals_tell_nothing_of_the_machine(tmp_path: Path) -> None:
         _judged(tmp_path, encoded(picture())[:60])
     assert str(tmp_path) not in str(refused.value)
     assert "PIL" not in str(refused.value)
+
+
+def test_an_end_mark_inside_metadata_is_no_end(tmp_path: Path) -> None:
+    """A whole thumbnail in front of a picture that breaks off does not complete it."""
+    thumbnail = encoded(picture(size=(32, 32)), ImageFormat.JPEG)
+    content = encoded(picture(), ImageFormat.JPEG, exif=b"Exif\0\0" + thumbnail)
+    assert _judged(tmp_path, content).width == 48
+    with pytest.raises(ImageRefusedError):
+        _judged(tmp_path, content[:-2])
+
+
+def test_a_video_behind_a_photograph_does_not_matter(tmp_path: Path) -> None:
+    """Phones append one, and its bytes may look like the beginning of a scan."""
+    content = encoded(picture(), ImageFormat.JPEG) + b"\0\0\0\x18ftypmp42" + b"\xff\xda\0" * 50
+    assert _judged(tmp_path, content).width == 48
+
+
+def test_an_end_chunk_inside_a_text_is_no_end(tmp_path: Path) -> None:
+    """A whole PNG as the text of one that breaks off does not complete it."""
+    content = encoded(picture())
+    nested = content[:33] + chunk(b"tEXt", b"a\0" + content) + content[33:]
+    assert _judged(tmp_path, nested).width == 48
+    with pytest.raises(ImageRefusedError):
+        _judged(tmp_path, nested[:-12])
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"IEND"])
+def test_a_wrong_checksum_of_what_counts_is_refused(tmp_path: Path, kind: bytes) -> None:
+    """Damage that the decoder would not have noticed."""
+    content = encoded(picture())
+    at = content.index(kind) - 4
+    end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+    damaged = content[: end - 1] + bytes([content[end - 1] ^ 1]) + content[end:]
+    with pytest.raises(ImageRefusedError):
+        _judged(tmp_path, damaged)
+
+
+def test_a_wrong_checksum_of_a_late_text_does_not_matter(tmp_path: Path) -> None:
+    """Nothing of it is shown; other readers do not mind either."""
+    content = encoded(picture())
+    text = chunk(b"tEXt", b"a\0b")[:-1] + b"\0"
+    assert _judged(tmp_path, content[:-12] + text + content[-12:]).width == 48

@@ -25,15 +25,18 @@ def test_nothing_given_means_the_defaults() -> None:
 
 def test_every_field_is_read() -> None:
     """What the client asks for is what will be done."""
-    wishes = parse_fields({"scale": "4", "format": "webp", "quality": "75"})
-    assert resolve(wishes, _PHOTO) == TransformSpec(4, ImageFormat.WEBP, 75)
+    wishes = parse_fields({"scale": "4", "format": "webp", "quality": "75", "metadata": "keep"})
+    assert resolve(wishes, _PHOTO) == TransformSpec(4, ImageFormat.WEBP, 75, keep_metadata=True)
 
 
 def test_all_problems_are_reported_at_once() -> None:
     """A client mends its form in one go, known problems included."""
     known = FieldProblem("file", "is required", "missing")
     with pytest.raises(FieldsRefusedError) as refused:
-        parse_fields({"scale": "3", "format": "tiff", "quality": "0"}, known_problems=[known])
+        parse_fields(
+            {"scale": "3", "format": "tiff", "quality": "0", "metadata": "all"},
+            known_problems=[known],
+        )
     assert [problem.field for problem in refused.value.problems] == ["file", *FIELDS]
 
 
@@ -49,6 +52,25 @@ def test_quality_is_one_to_a_hundred(quality: str) -> None:
     """Anything but a plain whole number in the range is refused."""
     with pytest.raises(FieldsRefusedError, match="quality: must be a whole number from 1 to 100"):
         parse_fields({"quality": quality})
+
+
+@pytest.mark.parametrize("metadata", ["", "Keep", "keep ", "true", "1", "none"])
+def test_metadata_is_stripped_or_kept(metadata: str) -> None:
+    """Other words are refused: what is given away must not hang on a guess."""
+    with pytest.raises(FieldsRefusedError, match="metadata: must be strip or keep"):
+        parse_fields({"metadata": metadata})
+
+
+def test_metadata_is_stripped_unless_asked() -> None:
+    """Saying so and saying nothing are the same, for every format."""
+    for fields in ({}, {"metadata": "strip"}):
+        assert not resolve(parse_fields(fields | {"format": "gif"}), _PHOTO).keep_metadata
+
+
+def test_kept_metadata_needs_a_place() -> None:
+    """A wish that GIF cannot fulfil is refused, on its field."""
+    with pytest.raises(FieldsRefusedError, match="metadata: can be kept in jpeg, png and webp"):
+        resolve(Wishes(format=ImageFormat.GIF, keep_metadata=True), _PHOTO)
 
 
 @pytest.mark.parametrize("target", [ImageFormat.PNG, ImageFormat.GIF])

@@ -277,13 +277,31 @@ def test_broken_exif_turns_nothing(tmp_path: Path) -> None:
     assert _enlarged(tmp_path, content).size == (96, 80)
 
 
-def test_progress_grows_to_a_hundred(tmp_path: Path) -> None:
-    """Every frame moves it; only the written file completes it."""
-    source = tmp_path / "in"
-    source.write_bytes(animation(ImageFormat.GIF))
+def _told(tmp_path: Path, content: bytes, form: ImageFormat) -> list[int]:
+    (tmp_path / "in").write_bytes(content)
     told: list[int] = []
-    transform(source, tmp_path / "out", _spec(ImageFormat.GIF), told.append)
-    assert told == [30, 60, 90, 100]
+    transform(tmp_path / "in", tmp_path / "out", _spec(form), told.append)
+    return told
+
+
+@pytest.mark.parametrize("form", list(ImageFormat))
+def test_a_single_picture_has_progress(tmp_path: Path, form: ImageFormat) -> None:
+    """Read, enlarged, written: each is told, whatever the formats."""
+    assert _told(tmp_path, encoded(picture(), form), form) == [10, 50, 100]
+
+
+def test_every_frame_moves_the_progress(tmp_path: Path) -> None:
+    """Reading and enlarging each frame counts; only the written file completes it."""
+    told = _told(tmp_path, animation(ImageFormat.GIF), ImageFormat.GIF)
+    assert told == [3, 16, 20, 33, 36, 50, 100]
+
+
+def test_progress_only_grows_and_says_nothing_twice(tmp_path: Path) -> None:
+    """Of many frames, only those are told that make a per cent."""
+    told = _told(tmp_path, animation(ImageFormat.PNG, [10] * 300), ImageFormat.GIF)
+    assert told == sorted(set(told))
+    assert told[-1] == 100
+    assert len(told) <= 51
 
 
 def test_what_webp_cannot_hold_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,3 +317,45 @@ def test_what_webp_cannot_hold_is_said_so(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 _PNG = encoded(picture())
+
+
+@pytest.mark.parametrize("durations", [(700_000, 100), (400_000, 400_000)])
+def test_a_time_that_gif_cannot_say_is_said_so(tmp_path: Path, durations: tuple[int, int]) -> None:
+    """Of one frame, or of two that are alike and become one."""
+    frames = [picture(), picture(), picture("L").convert("RGB")]
+    content = encoded(
+        frames[0],
+        ImageFormat.PNG,
+        save_all=True,
+        append_images=frames[1:],
+        duration=[*durations, 100],
+        disposal=1,
+    )
+    with pytest.raises(ResultRefusedError, match="shown longer"):
+        _enlarged(tmp_path, content, _spec(ImageFormat.GIF))
+
+
+@pytest.mark.parametrize(
+    ("source", "loop", "target", "told"),
+    [
+        (ImageFormat.GIF, 65_535, ImageFormat.WEBP, 65_535),
+        (ImageFormat.GIF, 65_535, ImageFormat.PNG, 65_536),
+        (ImageFormat.PNG, 2**32 - 1, ImageFormat.GIF, 65_535),
+        (ImageFormat.PNG, 2**32 - 1, ImageFormat.PNG, 2**31 - 1),
+    ],
+)
+def test_more_plays_than_a_format_counts_are_as_many_as_it_can(
+    tmp_path: Path, source: ImageFormat, loop: int, target: ImageFormat, told: int
+) -> None:
+    """Nobody will see the difference, and it is no reason to fail."""
+    content = animation(source, options={"loop": loop})
+    assert _enlarged(tmp_path, content, _spec(target)).info["loop"] == told
+
+
+@pytest.mark.parametrize("word", ["loop", "duration", "transparency", "icc_profile"])
+@pytest.mark.parametrize("target", list(ImageFormat))
+def test_a_text_is_never_taken_for_a_number(tmp_path: Path, word: str, target: ImageFormat) -> None:
+    """A PNG's text may be called like something that the decoder keeps."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(word, "1e999")
+    assert _enlarged(tmp_path, encoded(picture(), pnginfo=text), _spec(target)).size == (96, 80)
