@@ -107,6 +107,7 @@ def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
 
     rules.write_text("domain: shop\nratelimit: 1\n", "utf-8")
     eventually(lambda: told(service, "authz_ratelimit_files_failed 1"))
+    assert told(service, 'authz_policy_loads_total{outcome="success"} 2')  # those of the start
     keys.write_text("[]", "utf-8")
     eventually(lambda: [service.check(index, "key-in-a-file") for index in (0, 1)] == [False] * 2)
 
