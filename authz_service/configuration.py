@@ -333,7 +333,7 @@ class ConfigurationWatch:
                 self._current = replace(self._current, newest=loaded.newest)
                 self._tell({**loaded.refused, Section.POLICY: (str(error),)})
                 return
-            _log.info("configuration in force", **_told(loaded))
+            _log.info("configuration in force", **digests(loaded))
         self._current = loaded
         self._last_read = loaded.newest.files
         self._judged(loaded)
@@ -351,13 +351,15 @@ class ConfigurationWatch:
                 )
 
 
-def _told(loaded: Configuration) -> Mapping[str, str | int]:
+def digests(loaded: Configuration) -> Mapping[str, str | int]:
+    """Which configuration it is, for the log: digests and numbers."""
     told: dict[str, str | int] = {
         "policy": loaded.policy.digest,
         "keys": len(loaded.credentials.keys),
     }
     if loaded.descriptors is not None:
         told["descriptors"] = loaded.descriptors.digest
+        told["domains"] = len(loaded.descriptors.domains)
     return told
 
 
