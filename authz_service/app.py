@@ -68,14 +68,18 @@ class Application:
         self.store.forget_denials()
 
     def tell_loaded(self, configuration: Configuration) -> None:
-        """Count a state of the files: what is in force from now on, and what is refused."""
+        """Count what was read: what is in force from now on, and what is refused."""
+        if Section.POLICY in configuration.read:
+            self._tell_policy(configuration)
+        self.descriptor_files.judged(refused=Section.DESCRIPTORS in configuration.refused)
+
+    def _tell_policy(self, configuration: Configuration) -> None:
         if Section.POLICY in configuration.refused:
             self.metrics.policy_refused()
-        else:
-            at_ms = SystemClock().now_ms()
-            self.metrics.policy_loaded(configuration.policy.digest, at_ms=at_ms)
-            self.metrics.keys_loaded(len(configuration.credentials.keys))
-        self.descriptor_files.judged(refused=Section.DESCRIPTORS in configuration.refused)
+            return
+        at_ms = SystemClock().now_ms()
+        self.metrics.policy_loaded(configuration.policy.digest, at_ms=at_ms)
+        self.metrics.keys_loaded(len(configuration.credentials.keys))
 
 
 def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -51,27 +51,40 @@ class Callers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescriptorFolder:
-    """What one state of the descriptor files comes to: rules, or problems."""
+class State(Generic[T]):
+    """What one state of the files of a part comes to: a value, or problems."""
 
     files: "Files"
-    rules: DescriptorRules | None = None
+    value: T | None = None
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """What the files say, each part whole and checked.
+class Newest:
+    """The newest state of the files of each part."""
 
-    `folder` is the newest state of the descriptor files, `descriptors` the rules in force.
+    policy: State[Callers]
+    descriptors: State[DescriptorRules | None]
+
+    @property
+    def files(self) -> "Files":
+        """Those of all parts."""
+        return {**self.policy.files, **self.descriptors.files}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What is in force, each part whole and checked.
+
+    `read` has the parts that were read for it; the files of the others look as they did before.
     `refused` has the problems of a part whose newest files are wrong; the part itself is then the
     last good one.
     """
 
     callers: Callers
     descriptors: DescriptorRules | None
-    folder: DescriptorFolder
-    read_from: "Files"
+    newest: Newest
+    read: frozenset[Section]
     refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -104,17 +117,15 @@ def load_configuration(
     Raises:
         ConfigurationError: with every problem of all.
     """
-    # Before they are read: what changes meanwhile then differs at the next look.
-    read_from = _files(settings, environment)
-    callers, problems = _tried(lambda: _callers(settings, environment, parts), None)
-    folder = _folder(settings, None)
-    if callers is None or folder.problems:
-        raise ConfigurationError([*problems, *folder.problems])
+    newest = _newest(settings, environment, parts)
+    problems = [*newest.policy.problems, *newest.descriptors.problems]
+    if newest.policy.value is None or problems:
+        raise ConfigurationError(problems)
     return Configuration(
-        callers=callers,
-        descriptors=folder.rules,
-        folder=folder,
-        read_from={**read_from, **folder.files},
+        callers=newest.policy.value,
+        descriptors=newest.descriptors.value,
+        newest=newest,
+        read=frozenset(Section),
     )
 
 
@@ -126,27 +137,57 @@ def reload_configuration(
 ) -> Configuration:
     """The same, but a part that is wrong stays as it is in `current`.
 
-    Descriptor files that look as they did there are not read again.
+    Files of a part that all look as they did there are not read again.
     """
-    read_from = _files(settings, environment)
-    callers, problems = _tried(lambda: _callers(settings, environment, parts), current.callers)
-    folder = _folder(settings, current.folder)
-    refused = {Section.POLICY: problems, Section.DESCRIPTORS: folder.problems}
+    known = current.newest
+    newest = _newest(settings, environment, parts, known)
+    policy, descriptors = newest.policy, newest.descriptors
+    was_read = {
+        Section.POLICY: policy is not known.policy,
+        Section.DESCRIPTORS: descriptors is not known.descriptors,
+    }
+    refused = {Section.POLICY: policy.problems, Section.DESCRIPTORS: descriptors.problems}
     return Configuration(
-        callers=callers,
-        descriptors=current.descriptors if folder.problems else folder.rules,
-        folder=folder,
-        read_from={**read_from, **folder.files},
+        callers=current.callers if policy.value is None else policy.value,
+        descriptors=current.descriptors if descriptors.problems else descriptors.value,
+        newest=newest,
+        read=frozenset(section for section, is_so in was_read.items() if is_so),
         refused={section: found for section, found in refused.items() if found},
     )
 
 
-def _tried(load: Callable[[], T], otherwise: T) -> tuple[T, tuple[str, ...]]:
-    """What is loaded, or what there is otherwise and why."""
+def _newest(
+    settings: Settings,
+    environment: Mapping[str, str],
+    parts: TokenParts,
+    known: Newest | None = None,
+) -> Newest:
+    return Newest(
+        policy=_state(
+            _policy_files(settings, environment),
+            lambda: _callers(settings, environment, parts),
+            known.policy if known else None,
+        ),
+        descriptors=_state(
+            _descriptor_files(settings),
+            lambda: load_rules(settings),
+            known.descriptors if known else None,
+        ),
+    )
+
+
+def _state(files: "Files", load: Callable[[], T], known: State[T] | None) -> State[T]:
+    """What the files come to, read unless they look as they did.
+
+    `files` are looked at before they are read: what changes meanwhile then differs at the next
+    look.
+    """
+    if known is not None and files == known.files:
+        return known
     try:
-        return load(), ()
+        return State(files=files, value=load())
     except ConfigurationError as error:
-        return otherwise, error.problems
+        return State(files=files, problems=error.problems)
 
 
 def _callers(settings: Settings, environment: Mapping[str, str], parts: TokenParts) -> Callers:
@@ -190,17 +231,6 @@ def load_rules(settings: Settings) -> DescriptorRules | None:
         merge_domains=settings.ratelimit_merge_domains,
         algorithm=settings.ratelimit_algorithm,
     )
-
-
-def _folder(settings: Settings, known: DescriptorFolder | None) -> DescriptorFolder:
-    """The descriptor files, read unless they look as they did."""
-    if settings.ratelimit_dir is None:
-        return DescriptorFolder(files={})
-    files = _look(watched_paths(settings.ratelimit_dir))
-    if known is not None and files == known.files:
-        return known
-    rules, problems = _tried(lambda: load_rules(settings), None)
-    return DescriptorFolder(files=files, rules=rules, problems=problems)
 
 
 def _token_verifier(
@@ -249,7 +279,7 @@ class ConfigurationWatch:
     """Loads the files anew when they change; a bad state of a part changes nothing of it.
 
     `adopt` puts a part that changed into force. `judged` is told of every load, also of one that
-    changes nothing.
+    changes nothing, and of what was read for it.
 
     Looks at the files themselves a few times a second: editors rename, Kubernetes swaps a symbolic
     link two folders up, network file systems tell nobody, and a look sees all of it alike.
@@ -271,7 +301,7 @@ class ConfigurationWatch:
         self._judged = judged
         self._parts = parts
         self._current = current
-        self._last_read = current.read_from
+        self._last_read = current.newest.files
         self.status = FileStatus(current.policy.digest)
 
     async def run(self) -> None:
@@ -299,15 +329,13 @@ class ConfigurationWatch:
             try:
                 await self._adopt(loaded)
             except ListenError as error:
-                # Not the files' fault: they count as unread, so the next look tries again.
-                self._current = replace(
-                    self._current, descriptors=loaded.descriptors, folder=loaded.folder
-                )
+                # Not the files' fault: they count as unseen, so the next look tries again.
+                self._current = replace(self._current, newest=loaded.newest)
                 self._tell({**loaded.refused, Section.POLICY: (str(error),)})
                 return
-            _log.info("configuration in force", **_told(loaded))
+            _log.info("configuration in force", **digests(loaded))
         self._current = loaded
-        self._last_read = loaded.read_from
+        self._last_read = loaded.newest.files
         self._judged(loaded)
         self._tell(loaded.refused)
 
@@ -323,13 +351,15 @@ class ConfigurationWatch:
                 )
 
 
-def _told(loaded: Configuration) -> Mapping[str, str | int]:
+def digests(loaded: Configuration) -> Mapping[str, str | int]:
+    """Which configuration it is, for the log: digests and numbers."""
     told: dict[str, str | int] = {
         "policy": loaded.policy.digest,
         "keys": len(loaded.credentials.keys),
     }
     if loaded.descriptors is not None:
         told["descriptors"] = loaded.descriptors.digest
+        told["domains"] = len(loaded.descriptors.domains)
     return told
 
 
@@ -337,10 +367,15 @@ Files = Mapping[Path, tuple[int, int, int] | None]
 """Each file, and what tells one state of it from another; None for one that cannot be read."""
 
 
-def _files(settings: Settings, environment: Mapping[str, str]) -> Files:
+def _policy_files(settings: Settings, environment: Mapping[str, str]) -> Files:
     policy, others = settings.policy_file, (settings.keys_file, settings.pepper_file)
     of_policy = () if policy is None else policy_files(policy, environment)
     return _look((*of_policy, *(file for file in others if file is not None)))
+
+
+def _descriptor_files(settings: Settings) -> Files:
+    folder = settings.ratelimit_dir
+    return {} if folder is None else _look(watched_paths(folder))
 
 
 def _look(files: Iterable[Path]) -> Files:

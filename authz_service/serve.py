@@ -16,6 +16,7 @@ from authz_service.configuration import (
     Configuration,
     ConfigurationWatch,
     Section,
+    digests,
     load_configuration,
 )
 from authz_service.envoy_files import admin_socket, write_envoy_files
@@ -165,6 +166,7 @@ class _Service:
     async def _adopt(self, loaded: Configuration) -> None:
         self._descriptors = loaded.descriptors  # first: Envoy's files have no part in them
         _warn_of_open_peppers(self._settings)
+        _warn_of_no_limits(loaded)
         await asyncio.to_thread(_write_envoy_files, loaded, self._settings)
         self._policy = loaded.policy
 
@@ -280,12 +282,12 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
     policy = configuration.policy
     _log.info(
         "starting",
-        policy=policy.digest,
+        **digests(configuration),
         routes=len(policy.routes),
-        keys=len(configuration.credentials.keys),
         workers=settings.workers,
     )
     _warn_of_open_peppers(settings)
+    _warn_of_no_limits(configuration)
     if settings.policy_file is None:
         _log.warning("no policy: checks are all refused, and Envoy's configuration is not written")
     if settings.counts_in_memory:
@@ -298,3 +300,10 @@ def _warn_of_open_peppers(settings: Settings) -> None:
     file = settings.pepper_file
     if file is not None and others_may_read(file):
         _log.warning("the pepper file can be read by others than its owner", file=str(file))
+
+
+def _warn_of_no_limits(configuration: Configuration) -> None:
+    """Right files without a limit are no mistake that a load could refuse, and let all pass."""
+    rules = configuration.descriptors
+    if rules is not None and rules.is_empty:
+        _log.warning("no descriptor file has a limit: questions about descriptors all pass")

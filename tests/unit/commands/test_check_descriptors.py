@@ -41,6 +41,17 @@ def test_right_files_are_printed_limit_by_limit(
     )
 
 
+@pytest.mark.parametrize("name", [".hidden.yaml", "limits.yaml"])
+def test_a_folder_that_limits_nothing_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """It is not wrong, so one line beside the result says so."""
+    (tmp_path / name).write_text("domain: shop\ndescriptors: [{key: user}]\n")
+    assert main(["check-descriptors", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "warning: there is no limit in it\n")
+
+
 def test_right_files_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All that a limit says, and the digest of the rules."""
     assert main(["check-descriptors", str(folder), "--json", "--algorithm", "fixed"]) == 0

@@ -115,19 +115,34 @@ def test_limits_of_a_policy_need_a_policy(
 def test_descriptors_without_a_counter_cannot_be_reset(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An unknown domain, an unknown value and a limit that counts nothing: no store is asked."""
+    """An unknown value and a limit that counts nothing: no store is asked."""
     (tmp_path / "shop.yaml").write_text(
         "domain: shop\ndescriptors: [{key: plan, value: staff, rate_limit: {unlimited: true}}]\n"
     )
     monkeypatch.setenv("AUTHZ_RATELIMIT_DIR", str(tmp_path))
-    for domain, descriptor in (("other", "a=b"), ("shop", "plan=free"), ("shop", "plan=staff")):
-        asked = ["--domain", domain, "--descriptor", descriptor]
+    for descriptor in ("plan=free", "plan=staff"):
+        asked = ["--domain", "shop", "--descriptor", descriptor]
         assert main(["usage", "show-descriptors", *asked]) == 0
         assert capsys.readouterr().out == f"{descriptor}  no counter\n"
         assert main(["usage", "reset-descriptors", *asked]) == 2
         assert capsys.readouterr().err == "error: --descriptor: none of them has a counter\n"
-    assert main(["usage", "show-descriptors", "--domain", "", "--descriptor", "a=b"]) == 2
-    assert capsys.readouterr().err == "error: rate limit domain must not be empty\n"
+
+
+@pytest.mark.parametrize("verb", ["show-descriptors", "reset-descriptors"])
+def test_a_domain_that_no_file_has_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str
+) -> None:
+    """With those that files have: whoever mistypes one must not read that nothing counts."""
+    for name in ("shop", "bank"):
+        (tmp_path / name).write_text(f"domain: {name}\n")
+    monkeypatch.setenv("AUTHZ_RATELIMIT_DIR", str(tmp_path))
+    told = {
+        "shp": "--domain: 'shp' is in no file; known are bank, shop",
+        "": "rate limit domain must not be empty",
+    }
+    for domain, error in told.items():
+        assert main(["usage", verb, "--domain", domain, "--descriptor", "a=b"]) == 2
+        assert capsys.readouterr().err == f"error: {error}\n"
 
 
 def test_a_wrong_store_is_told_without_its_password(
