@@ -230,16 +230,13 @@ async def test_a_job_server_that_is_killed_costs_a_running_job_nothing(ensemble:
 
 
 async def test_what_is_not_done_in_time_is_handed_back(ensemble: Ensemble) -> None:
-    """A worker that stops gives its job 25 seconds; then another has it, as if for the first time.
-
-    The decoder stands still, so that nothing could be done in time.
-    """
+    """A stopping worker gives its job 25 seconds; then another has it, as if for the first time."""
     async with ClientSession() as session:
         job_id = await submit(session, ensemble.url, _slow_picture(), scale="4", format="webp")
         assert job_id is not None
         name = await _busy(session, ensemble)
     (decoder,) = children(ensemble.pid(name))
-    os.kill(decoder, signal.SIGSTOP)
+    os.kill(decoder, signal.SIGSTOP)  # nothing will be done in time
     began = asyncio.get_running_loop().time()
     assert await ensemble.stop(name) == 0
     assert DRAIN_S <= asyncio.get_running_loop().time() - began < DRAIN_S + 4
