@@ -139,7 +139,8 @@ async def test_a_decoder_that_dies_fails_its_job_alone(make_house: MakeHouse) ->
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         _, headers, _ = await _post(client, _SLOW)
-        await _until(client, headers["Location"], "running")
+        while (await _job(client, headers["Location"]))["progress"] == 0:
+            continue
         os.kill(_decoder(house.workshop), signal.SIGKILL)
         job = await _until(client, headers["Location"], "failed")
         assert job["error"] == {
