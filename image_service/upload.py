@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from typing import Final, NoReturn
 
 from aiohttp import BodyPartReader, ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,6 +20,7 @@ from image_service.errors import (
     RequestTimeoutException,
     UnsupportedMediaTypeException,
 )
+from image_service.workspace import opened
 
 RECEIVE_S: Final = 300.0
 """How long a request may take to arrive, as in Envoy."""
@@ -125,7 +126,7 @@ class _Receiver:
     async def _spool(self, part: BodyPartReader) -> None:
         digest = hashlib.sha256()
         buffer = bytearray()
-        with await _opened(self._upload.path) as file:
+        with await opened(self._upload.path) as file:
             while chunk := await part.read_chunk():
                 self._upload.size += len(chunk)
                 if self._upload.size > self._caller.max_file_bytes:
@@ -147,16 +148,6 @@ class _Receiver:
                 _refuse_size(self._caller)
             value = (value + chunk)[: MAX_FIELD_BYTES + 1]
         return value.decode("utf-8", "replace") if len(value) <= MAX_FIELD_BYTES else None
-
-
-async def _opened(path: Path) -> BinaryIO:
-    """The file, to be written. Cancelled or not, no thread is left that still makes it."""
-    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "wb"))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        (await opening).close()
-        raise
 
 
 def _refuse_size(caller: Caller) -> NoReturn:

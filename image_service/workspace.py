@@ -3,6 +3,7 @@
 A killed process cannot clean up. The next one does: a folder nobody holds the lock of is nobody's.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _PREFIX: Final = "image_service-"
 _LOCK: Final = ".lock"
@@ -31,6 +32,16 @@ def workspace(parent: Path) -> Iterator[Path]:
             # Under its name the lock is never seen open: nobody takes a new folder for an old one.
             unseen.rename(folder / _LOCK)
             yield folder
+
+
+async def opened(path: Path) -> BinaryIO:
+    """The file, to be written. Cancelled or not, no thread is left that still makes it."""
+    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "wb"))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        (await opening).close()
+        raise
 
 
 def private_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from obstore.store import GCSStore, LocalStore, ObjectStore, S3Store
 from image_service.errors import FilesError
 from image_service.jobs import Result
 from image_service.storage.base import FileStore
+from image_service.workspace import opened
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -70,7 +71,7 @@ class ObjectFileStore:
         try:
             with _failures("reading a file"):
                 found = await self._store.get_async(path)
-                with await asyncio.to_thread(target.open, "wb") as file:
+                with await opened(target) as file:
                     async for piece in found.stream(_PIECE_BYTES):
                         await asyncio.to_thread(file.write, piece)
         except BaseException:

@@ -78,6 +78,10 @@ class Ensemble:
                 while not await _is_ready(session, url):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
 
+    def pid(self, name: str) -> int:
+        """The process of a part."""
+        return self._processes[name].pid
+
     async def kill(self, name: str) -> None:
         """End a part the hard way."""
         if name == "valkey":

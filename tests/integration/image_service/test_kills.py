@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +22,11 @@ from PIL import Image
 from image_service.core.formats import ImageFormat
 from image_service.core.spec import TransformSpec
 from image_service.core.transform import transform
+from image_service.process import DRAIN_S
 from image_service.storage.redis.client import open_client
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.testing import encoded, identity
+from tests.e2e.processes import children
 from tests.integration.image_service.ensemble import Ensemble, submit
 from tests.servers.node import until
 
@@ -221,6 +224,23 @@ async def test_a_job_server_that_is_killed_costs_a_running_job_nothing(ensemble:
             assert told.status == 503
         await ensemble.start("valkey")
     await asyncio.to_thread(until, ensemble.valkey.answers, "job server")
+    statuses = await _final(ensemble, {job_id: 0})
+    assert set(statuses.values()) == {"succeeded"}
+    assert set(await _attempts(ensemble, {job_id: 0})) == {1}
+
+
+async def test_what_is_not_done_in_time_is_handed_back(ensemble: Ensemble) -> None:
+    """A stopping worker gives its job 25 seconds; then another has it, as if for the first time."""
+    async with ClientSession() as session:
+        job_id = await submit(session, ensemble.url, _slow_picture(), scale="4", format="webp")
+        assert job_id is not None
+        name = await _busy(session, ensemble)
+    (decoder,) = children(ensemble.pid(name))
+    os.kill(decoder, signal.SIGSTOP)  # nothing will be done in time
+    began = asyncio.get_running_loop().time()
+    assert await ensemble.stop(name) == 0
+    assert DRAIN_S <= asyncio.get_running_loop().time() - began < DRAIN_S + 4
+    assert '"Job handed back"' in ensemble.log(name)
     statuses = await _final(ensemble, {job_id: 0})
     assert set(statuses.values()) == {"succeeded"}
     assert set(await _attempts(ensemble, {job_id: 0})) == {1}

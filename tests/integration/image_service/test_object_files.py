@@ -8,6 +8,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,3 +264,20 @@ def _die_while_keeping(folder: Path) -> None:
         while not (folder / "kept" / "jobs" / _JOB / "upload#1").exists():
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
+
+
+async def test_a_fetch_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a file at its target nor an open one, at whatever moment it is broken off."""
+    files = open_files((tmp_path / "store").as_uri())
+    upload, target = tmp_path / "upload", tmp_path / "target"
+    upload.write_bytes(b"x" * 3_000_000)
+    await files.keep_upload("0" * 32, upload)
+    for turns in range(30):
+        fetching = asyncio.create_task(files.fetch_upload("0" * 32, target))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        fetching.cancel()
+        with suppress(asyncio.CancelledError):
+            await fetching
+            target.unlink()
+        assert not target.exists()

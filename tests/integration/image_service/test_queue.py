@@ -126,6 +126,20 @@ async def test_a_delivery_that_is_not_renewed_goes_to_another_worker(open_queue:
     assert await second._client.llen(second._saq.namespace("active")) == 0
 
 
+async def test_a_queue_that_lost_everything_knows_new_deliveries_from_old_ones(
+    open_queue: Open,
+) -> None:
+    """The job was put anew and is the first delivery again, but another worker's."""
+    first, second = open_queue("first"), open_queue("second")
+    await first.put(_job())
+    old = await _taken(first)
+    await first._client.flushdb()
+    await second.put(_job())
+    await _taken(second)
+    await first.done(old)
+    assert not await second.put(_job())
+
+
 async def test_a_worker_that_dies_while_it_takes_loses_nothing(open_queue: Open) -> None:
     """The job was moved and never begun: seen so twice, it is put back; once may be a moment."""
     queue = open_queue("w")
