@@ -75,8 +75,7 @@ async def receive(request: web.Request, caller: Caller, path: Path) -> Upload:
 def _is_form(request: web.Request) -> bool:
     try:
         return request.content_type == "multipart/form-data"
-    except LookupError:
-        # The standard library's parser stumbles over the ends of some parameters.
+    except Exception:  # noqa: BLE001 - the standard library's parser stumbles in many ways
         return False
 
 

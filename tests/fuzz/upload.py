@@ -50,6 +50,8 @@ SEEDS = (
     _form((_FILE[0] + "\r\nContent-Type: multipart/mixed; boundary=c", b"--c\r\n\r\nx\r\n--c--")),
     _form(('name="_charset_"', b"utf-7"), _FILE),
     _form(_FILE, kind=b"multipart/form-data; boundary=b; a*"),
+    _form(_FILE, kind=b"multipart/form-data; boundary=b; a "),
+    _form(_FILE, kind=b"multipart/form-data; a*\xb9"),
     _form(_FILE, kind=b'multipart/form-data; boundary="b"; charset=utf-7'),
     _form(*[('name="x"', b"")] * 40),
     _form(("name=file", b"x" * 3_000)),
