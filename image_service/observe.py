@@ -2,12 +2,14 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TextIO, cast
 
 import structlog
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from image_service.clock import Clock
@@ -25,6 +27,7 @@ def request_context(request_id: str) -> Iterator[None]:
 
 def configure_logging(*, debug: bool, clock: Clock, stream: TextIO = sys.stdout) -> None:
     """Set up the process's logs, those of libraries included; called once, at the start."""
+    ignore_warnings_of_foreign_headers()
     readable = debug or stream.isatty()
     shared = _shared_processors(clock)
     handler = logging.StreamHandler(stream)
@@ -48,6 +51,12 @@ def configure_logging(*, debug: bool, clock: Clock, stream: TextIO = sys.stdout)
         # `ctx_logger` outlives every configuration; a cached one would keep to the first.
         cache_logger_on_first_use=False,
     )
+
+
+def ignore_warnings_of_foreign_headers() -> None:
+    """Python remembers every text it has warned with, and these hold what a client sent."""
+    for kind in (BadContentDispositionHeader, BadContentDispositionParam):
+        warnings.simplefilter("ignore", kind)
 
 
 def _shared_processors(clock: Clock) -> list[Processor]:

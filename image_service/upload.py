@@ -60,7 +60,7 @@ async def receive(request: web.Request, caller: Caller, path: Path) -> Upload:
         PayloadTooLargeException: the file is larger than the caller's limit.
         RequestTimeoutException: it did not arrive in time.
     """
-    if request.content_type != "multipart/form-data":
+    if not _is_form(request):
         raise UnsupportedMediaTypeException
     if (request.content_length or 0) > caller.max_body_bytes:
         _refuse_size(caller)
@@ -80,6 +80,13 @@ async def _received_in_time(request: web.Request, caller: Caller, path: Path) ->
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError, ClientError) as error:
         # The multipart reader's ways of saying that the bytes are not a form.
         raise BadRequestException("The multipart body is malformed.") from error
+
+
+def _is_form(request: web.Request) -> bool:
+    try:
+        return request.content_type == "multipart/form-data"
+    except Exception:  # noqa: BLE001 - the standard library's parser stumbles in many ways
+        return False
 
 
 class _Receiver:

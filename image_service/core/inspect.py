@@ -105,6 +105,9 @@ def _decode(image: Image.Image) -> None:
     # A JPEG is checked at an eighth of its size: all data is read, most arithmetic is saved.
     image.draft(None, (image.width // 8, image.height // 8))
     image.load()
+    if image.mode == "P" and image.palette is None:
+        # A PNG may say that it has a palette and bring none; Pillow shows that only later.
+        raise ImageRefusedError(_DAMAGED)
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     canvas = image.size
     # More pixels than this cannot come out of any animation.

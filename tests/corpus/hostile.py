@@ -149,6 +149,7 @@ REFUSED: Final[Mapping[str, Build]] = {
         + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
         + chunk(b"IEND", b"")
     ),
+    "png without its palette": lambda: png((64, 64), [b"\0" * 64] * 64, kind=3),
     "png of a kind that is none": lambda: png((64, 64), [b"\0" * 64] * 64, depth=3, kind=5),
     "png with a text bomb": lambda: with_chunk(_png(), b"zTXt", b"a\0\0" + _zeros(60 * _MEGABYTE)),
     "png with an international bomb": lambda: with_chunk(

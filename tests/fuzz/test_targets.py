@@ -14,9 +14,11 @@ from tests.fuzz import (
     check_request,
     credential,
     descriptors,
+    image_file,
     key_file,
     policy,
     rate_limit_request,
+    upload,
 )
 from tests.fuzz.guided import Target
 
@@ -33,9 +35,11 @@ TARGETS: dict[str, tuple[Target, Sequence[bytes]]] = {
     "check_request": (check_request.target, check_request.SEEDS),
     "credential": (credential.target, credential.SEEDS),
     "descriptors": (descriptors.target, descriptors.SEEDS),
+    "image_file": (image_file.target, image_file.SEEDS),
     "key_file": (key_file.target, key_file.SEEDS),
     "policy": (policy.target, policy.SEEDS),
     "rate_limit_request": (rate_limit_request.target, rate_limit_request.SEEDS),
+    "upload": (upload.target, upload.SEEDS),
 }
 
 

@@ -81,3 +81,11 @@ async def test_what_hides_behind_an_image_is_left_behind(
 ) -> None:
     """A polyglot is served as its image alone, whatever it was called."""
     assert await _answer(client, content, "a.html") == (200, media_type)
+
+
+@pytest.mark.parametrize("parameter", ["a*", "*", "a*=", "boundary=b; a*", "a*\xb9", "b=b; a "])
+async def test_an_odd_declared_type_is_refused(client: ClientSession, parameter: str) -> None:
+    """A type that no parser makes sense of is the client's mistake, not ours."""
+    headers = {**identity(), "Content-Type": f"multipart/form-data; {parameter}"}
+    async with client.post("/api/v1/images/upscale", data=b"--b--", headers=headers) as answer:
+        assert answer.status in {400, 415}

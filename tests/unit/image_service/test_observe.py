@@ -1,10 +1,12 @@
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from aiohttp import multipart
 
 from image_service.observe import configure_logging, ctx_logger, request_context, rfc3339
 from image_service.testing import ManualClock
@@ -89,3 +91,13 @@ def test_milliseconds_are_three_digits() -> None:
     """The form never changes its width."""
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert rfc3339(1_705_314_600_999) == "2024-01-15T10:30:00.999Z"
+
+
+def test_foreign_headers_are_not_remembered() -> None:
+    """Python keeps every text it warned with; one that a client writes must not stay in memory."""
+    with warnings.catch_warnings():
+        configure_logging(debug=False, clock=ManualClock(), stream=io.StringIO())
+        multipart.parse_content_disposition('form-data; name="unfinished-7')
+        multipart.parse_content_disposition("form-data; name*=nonsense-7")
+    remembered = getattr(multipart, "__warningregistry__", {})
+    assert "-7" not in str(list(remembered))

@@ -138,8 +138,13 @@ def test_animations_keep_theirs(tmp_path: Path, target: ImageFormat) -> None:
     assert _result(tmp_path, content, target).getexif()[_MAKE] == "Acme"
 
 
+# Its details would begin in front of the file.
+_LOST = b"Exif\0\0" + tiff(ifd([(_EXIF, 9, 1, 2**32 - 16)]))
+
+
 @pytest.mark.parametrize(
-    "exif", [b"Exif\0\0MM\0*" + b"\xff" * 60_000, b"Exif\0\0nonsense", b"Exif\0\0", looping_exif()]
+    "exif",
+    [_LOST, b"Exif\0\0MM\0*" + b"\xff" * 60_000, b"Exif\0\0nonsense", b"Exif\0\0", looping_exif()],
 )
 def test_broken_exif_is_left_out(tmp_path: Path, exif: bytes) -> None:
     """What cannot be read cannot be kept, and is no reason to refuse the picture."""
