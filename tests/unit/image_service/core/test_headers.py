@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from image_service.core.headers import (
     ByteRange,
     RangeNotSatisfiableError,
+    etag_is_named,
     etag_matches,
     is_idempotency_key,
     preferred_wait_s,
@@ -72,6 +73,15 @@ def test_an_idempotency_key_is_visible_ascii(value: str, usable: bool) -> None: 
 def test_etags_compare_weakly(header: str, matches: bool) -> None:  # noqa: FBT001
     """Any of the listed tags matches, weak or not; the star matches all."""
     assert etag_matches(header, '"a"') is matches
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [('"a"', True), ('"b", "a"', True), (" * ", True), ('W/"a"', False), ("a", False), ("", False)],
+)
+def test_a_weak_tag_names_nothing(header: str, named: bool) -> None:  # noqa: FBT001
+    """What must be the very same is compared strongly."""
+    assert etag_is_named(header, '"a"') is named
 
 
 @pytest.mark.parametrize(
