@@ -143,7 +143,11 @@ def _files_url(text: str) -> Url:
 
 
 def _url(text: str, schemes: frozenset[str], otherwise: str) -> Url:
-    if urlsplit(text).scheme not in schemes:
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError:  # its text quotes the URL
+        raise ValueError(otherwise) from None
+    if scheme not in schemes:
         raise ValueError(otherwise)
     return Url(text)
 

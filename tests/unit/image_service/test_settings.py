@@ -80,6 +80,16 @@ def test_addresses_of_stores_are_not_shown() -> None:
     assert str(Url("file:///srv/files")) == "file:///srv/files"
 
 
+@pytest.mark.parametrize("name", ["IMAGE_QUEUE_URL", "REDIS_URL", "IMAGE_FILES_URL"])
+@pytest.mark.parametrize("url", ["redis://:planted\u2100@h", "s3://:planted@[h"])
+def test_an_address_that_no_parser_takes_is_not_shown(name: str, url: str) -> None:
+    """The parser quotes what it cannot read, and that may be a password."""
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load({"IMAGE_FILES_URL": "s3://bucket", name: url})
+    assert "planted" not in str(refused.value.problems)
+    assert "must be" in str(refused.value.problems)
+
+
 @pytest.mark.parametrize("listen", ["8080", ":8080", "host:", "host:65536", "host:-1", "host:٨"])
 def test_an_address_has_host_and_port(listen: str) -> None:
     """Anything else is refused before a socket is tried."""
