@@ -47,6 +47,7 @@ def encode(job: Job) -> bytes:
             "scale": job.spec.scale,
             "format": job.spec.format.value,
             "quality": job.spec.quality,
+            "keep_metadata": job.spec.keep_metadata,
         },
         "request_id": job.request_id,
         "created_ms": job.created_ms,
@@ -121,11 +122,12 @@ def _job(document: object) -> Job:
 
 
 def _spec(value: object) -> TransformSpec:
-    fields = _object(value, frozenset({"scale", "format", "quality"}))
+    fields = _object(value, frozenset({"scale", "format", "quality", "keep_metadata"}))
     return TransformSpec(
         scale=_count(fields["scale"]),
         format=_one_of(ImageFormat, fields["format"]),
         quality=_count(fields["quality"]),
+        keep_metadata=_truth(fields["keep_metadata"]),
     )
 
 
@@ -164,6 +166,12 @@ def _object(value: object, names: frozenset[str]) -> Mapping[str, object]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("no text")  # noqa: TRY004 - one kind of error for all nonsense
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")  # noqa: TRY004 - one kind of error
     return value
 
 

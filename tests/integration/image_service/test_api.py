@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _UPSCALE = "/api/v1/images/upscale"
 _NOISE = encoded(Image.effect_noise((64, 64), 60))
 _SUBJECTS = count()
+_MAKE = 0x010F  # the camera's, in EXIF
 _PART = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 
 Json = Mapping[str, Any]
@@ -280,6 +281,24 @@ async def test_too_large_an_output_is_refused_before_a_job_exists(
     (problem,) = error["details"]["errors"]
     assert (status, problem["field"]) == (422, "scale")
     assert problem["message"].endswith("the largest scale allowed for this image is 2")
+
+
+async def test_metadata_stays_where_it_is_asked_for(
+    client: ClientSession, me: Mapping[str, str]
+) -> None:
+    """The wish travels with the job, from the form to the worker."""
+    exif = Image.Exif()
+    exif[_MAKE] = "planted"
+    photo = encoded(picture(), ImageFormat.JPEG, exif=exif)
+    kept = []
+    for wish in ("keep", "strip"):
+        headers = {**me, "Prefer": "wait=30"}
+        data = _form(photo, metadata=wish)
+        async with client.post(_UPSCALE, data=data, headers=headers) as answer:
+            assert answer.status == 200
+            with Image.open(io.BytesIO(await answer.read())) as result:
+                kept.append(result.getexif().get(_MAKE))
+    assert kept == ["planted", None]
 
 
 # --- Jobs -----------------------------------------------------------------------------------------

@@ -23,7 +23,12 @@ def jobs(draw: st.DrawFn) -> Job:
     job = Job(
         job_id=draw(_TEXTS),
         subject=draw(_TEXTS),
-        spec=TransformSpec(draw(_COUNTS), draw(st.sampled_from(ImageFormat)), draw(_COUNTS)),
+        spec=TransformSpec(
+            draw(_COUNTS),
+            draw(st.sampled_from(ImageFormat)),
+            draw(_COUNTS),
+            keep_metadata=draw(st.booleans()),
+        ),
         request_id=draw(_TEXTS),
         created_ms=draw(_COUNTS),
         status=draw(st.sampled_from(JobStatus)),

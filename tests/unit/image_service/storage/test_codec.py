@@ -33,7 +33,8 @@ def _text(fields: Mapping[str, object]) -> bytes:
 def test_the_stored_form_does_not_change_unnoticed() -> None:
     """Jobs outlive the program: the next one has to read what this one wrote."""
     assert encode(_SUCCEEDED) == (
-        b'{"job_id":"1","subject":"key:a","spec":{"scale":2,"format":"png","quality":90},'
+        b'{"job_id":"1","subject":"key:a",'
+        b'"spec":{"scale":2,"format":"png","quality":90,"keep_metadata":false},'
         b'"request_id":"r","created_ms":1000,"status":"succeeded","progress":100,"attempts":1,'
         b'"started_ms":2000,"finished_ms":3000,"error":null,'
         b'"result":{"location":"there","size":10,"media_type":"image/png","etag":"\\"e\\""},'
@@ -67,8 +68,9 @@ def test_no_field_may_be_missing(name: str) -> None:
     [
         {"more": 1},
         {"spec": {"scale": 2, "format": "png"}},
-        {"spec": {"scale": 2, "format": "tiff", "quality": 90}},
-        {"spec": {"scale": "2", "format": "png", "quality": 90}},
+        {"spec": {"scale": 2, "format": "tiff", "quality": 90, "keep_metadata": False}},
+        {"spec": {"scale": "2", "format": "png", "quality": 90, "keep_metadata": False}},
+        {"spec": {"scale": 2, "format": "png", "quality": 90, "keep_metadata": 1}},
         {"result": {"location": "there"}},
         {"result": {"location": "there", "size": -1, "media_type": "image/png", "etag": "e"}},
         {"idempotency": {"value": "k", "fingerprint": None}},
