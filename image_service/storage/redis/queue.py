@@ -5,8 +5,10 @@ prints what it is given; see docs/decisions/0010-job-queue.md. Its queue is used
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -26,6 +28,9 @@ _SWEEP_LOCK_S: Final = 3
 # The job's own document bounds how often it is begun.
 _ENDLESS: Final = 1_000_000
 _REMOVED_WHEN_DONE: Final = -1
+_ABOUT: Final = frozenset({"subject", "job_id", "request_id"})
+# What comes of content that SAQ or we did not write.
+_NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class RedisQueue:
@@ -39,6 +44,8 @@ class RedisQueue:
         self._client = client
         self._saq = SaqRedisQueue(client, name=name)
         self._owner = owner
+        # No two deliveries have one name: a queue that lost everything counts attempts anew.
+        self._numbers = count()
         self._run_s = run_s
         # Seen in a worker's list without having been begun: once is a moment, twice is a loss.
         self._suspects: frozenset[str] = frozenset()
@@ -65,7 +72,7 @@ class RedisQueue:
                 return None
             entry.started = now()
             entry.attempts += 1
-            entry.worker_id = self._owner
+            entry.worker_id = f"{self._owner}-{next(self._numbers)}"
             await entry.update(status=Status.ACTIVE)
             about = entry.kwargs or {}
             return Delivery(about["subject"], about["job_id"], about["request_id"], entry)
@@ -99,33 +106,43 @@ class RedisQueue:
             lock = self._saq.namespace("sweep")
             if not await self._client.set(lock, 1, nx=True, ex=_SWEEP_LOCK_S):
                 return ()
-            handed_out = await self._client.lrange(self._saq.namespace("active"), 0, -1)
-            keys = [self._saq.job_key_from_id(it) for it in map(_text, handed_out)]
-            entries = await self._saq.jobs(keys) if keys else []
-            return await self._sweep(dict(zip(keys, entries, strict=True)))
+            ids = await self._client.lrange(self._saq.namespace("active"), 0, -1)
+            contents = await self._client.mget(ids) if ids else []
+            return await self._sweep(dict(zip(map(_text, ids), map(_bytes, contents), strict=True)))
 
     async def close(self) -> None:
         """See `Queue`."""
         await self._client.aclose(close_connection_pool=True)
 
-    async def _sweep(self, handed_out: dict[str, SaqJob | None]) -> tuple[str, ...]:
-        unbegun = {key for key, it in handed_out.items() if it and it.status is not Status.ACTIVE}
+    async def _sweep(self, handed_out: Mapping[str, bytes | None]) -> tuple[str, ...]:
+        entries = {entry_id: self._read(content) for entry_id, content in handed_out.items()}
+        unbegun = {key for key, it in entries.items() if it and it.status is not Status.ACTIVE}
         lost = [
             it
-            for key, it in handed_out.items()
+            for key, it in entries.items()
             if it and (it.stuck or key in unbegun & self._suspects)
         ]
         self._suspects = frozenset(unbegun)
         for entry in lost:
             await entry.retry(None)
-        for key in (key for key, it in handed_out.items() if it is None):
-            await self._forget(self._saq.job_id(key))
+        for entry_id, content in handed_out.items():
+            if entries[entry_id] is None and not _is_renewed(content):
+                await self._forget(entry_id)
         return tuple(entry.key for entry in lost)
 
+    def _read(self, content: bytes | None) -> SaqJob | None:
+        """The entry; None where there is none that we could do anything about."""
+        try:
+            entry = self._saq.deserialize(content)
+        except _NONSENSE:
+            return None
+        return entry if entry and entry.kwargs and entry.kwargs.keys() >= _ABOUT else None
+
     async def _forget(self, entry_id: str) -> None:
-        """Drop an entry that is in the lists and has no content: upkeep puts its job anew."""
+        """Drop an entry: upkeep puts its job anew, if it has one."""
         # In this order, so that a sweep that is cut short leaves something to sweep.
         await self._client.zrem(self._saq.namespace("incomplete"), entry_id)
+        await self._client.delete(entry_id)
         await self._client.lrem(self._saq.namespace("active"), 0, entry_id)
 
     async def _is_ours(self, delivery: Delivery) -> bool:
@@ -133,8 +150,7 @@ class RedisQueue:
         return (
             stored is not None
             and stored.status is Status.ACTIVE
-            and stored.worker_id == self._owner
-            and stored.attempts == _entry(delivery).attempts
+            and stored.worker_id == _entry(delivery).worker_id
         )
 
 
@@ -147,7 +163,7 @@ async def _answering(within_s: float = _CALL_S) -> AsyncIterator[None]:
     except (RedisError, OSError) as error:  # TimeoutError is an OSError
         # Without the server's words: a reply may quote what was sent.
         raise StoreError(f"the queue does not answer: {type(error).__name__}") from None
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except _NONSENSE:
         raise StoreError("the queue answered nonsense") from None
 
 
@@ -155,5 +171,18 @@ def _entry(delivery: Delivery) -> SaqJob:
     return cast("SaqJob", delivery.receipt)
 
 
+def _is_renewed(content: bytes | None) -> bool:
+    """Whether an entry that we cannot read is kept up by a newer program that can."""
+    try:
+        touched_ms: int = json.loads(content or b"")["touched"]
+        return now() - touched_ms < LEASE_S * 1000
+    except _NONSENSE:
+        return False
+
+
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _bytes(value: bytes | str | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

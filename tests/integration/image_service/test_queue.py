@@ -1,6 +1,7 @@
 """What the queue promises, on a real server."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
@@ -54,10 +55,9 @@ async def _taken(queue: RedisQueue) -> Delivery:
     return delivery
 
 
-async def _age(queue: RedisQueue, delivery: Delivery, seconds: float) -> None:
+async def _age(queue: RedisQueue, job_id: str, seconds: float) -> None:
     """Have the last sign of life of a delivery lie so far back."""
-    assert isinstance(delivery.receipt, SaqJob)
-    stored = await queue._saq.job(delivery.job_id)
+    stored = await queue._saq.job(job_id)
     assert stored is not None
     stored.touched -= int(seconds * 1000)
     await queue._client.set(stored.id, queue._saq.serialize(stored))
@@ -104,7 +104,7 @@ async def test_a_delivery_that_is_renewed_stays(open_queue: Open) -> None:
     queue = open_queue("w")
     await queue.put(_job())
     delivery = await _taken(queue)
-    await _age(queue, delivery, LEASE_S + 1)
+    await _age(queue, delivery.job_id, LEASE_S + 1)
     await queue.renew(delivery)
     assert await _swept(queue) == ()
     assert await queue.take(timeout_s=_SOON_S) is None
@@ -115,7 +115,7 @@ async def test_a_delivery_that_is_not_renewed_goes_to_another_worker(open_queue:
     first, second = open_queue("first"), open_queue("second")
     await first.put(_job())
     lost = await _taken(first)
-    await _age(first, lost, LEASE_S + 1)
+    await _age(first, lost.job_id, LEASE_S + 1)
     assert await _swept(second) == ("a",)
     delivery = await _taken(second)
     for late in (first.renew, first.done, first.again):
@@ -126,18 +126,22 @@ async def test_a_delivery_that_is_not_renewed_goes_to_another_worker(open_queue:
     assert await second._client.llen(second._saq.namespace("active")) == 0
 
 
+@pytest.mark.parametrize("same", [True, False])
 async def test_a_queue_that_lost_everything_knows_new_deliveries_from_old_ones(
-    open_queue: Open,
+    open_queue: Open, *, same: bool
 ) -> None:
-    """The job was put anew and is the first delivery again, but another worker's."""
-    first, second = open_queue("first"), open_queue("second")
+    """The job was put anew and is a first delivery again: another worker's, or the same one's."""
+    first = open_queue("first")
+    second = first if same else open_queue("second")
     await first.put(_job())
     old = await _taken(first)
     await first._client.flushdb()
     await second.put(_job())
     await _taken(second)
-    await first.done(old)
+    for late in (first.renew, first.done, first.again):
+        await late(old)
     assert not await second.put(_job())
+    assert await second.take(timeout_s=_SOON_S) is None
 
 
 async def test_a_worker_that_dies_while_it_takes_loses_nothing(open_queue: Open) -> None:
@@ -161,13 +165,56 @@ async def test_an_entry_without_content_is_dropped(open_queue: Open) -> None:
     assert await queue.put(_job())
 
 
+@pytest.mark.parametrize(
+    "content", [b"nonsense", b"[]", b'{"queue": "test", "generation": 2}', b'{"queue": "other"}']
+)
+async def test_an_entry_that_cannot_be_read_holds_up_no_sweep(
+    open_queue: Open, content: bytes
+) -> None:
+    """It is dropped, its job can be put anew, and the jobs of lost workers are put back."""
+    queue = open_queue("w")
+    for job_id in "ab":
+        await queue.put(_job(job_id))
+    lost = await _taken(queue)
+    await _age(queue, lost.job_id, LEASE_S + 1)
+    await _taken(queue)
+    await queue._client.set(queue._saq.job_id("b"), content)
+    assert await _swept(queue) == ("a",)
+    assert await queue.put(_job("b"))
+    assert [(await _taken(queue)).job_id for _ in range(2)] == ["a", "b"]
+
+
+async def test_an_entry_of_a_newer_program_is_left_to_it(open_queue: Open) -> None:
+    """While old and new workers run side by side, one says that it still works on its job."""
+    queue = open_queue("w")
+    await queue.put(_job())
+    entry = (await _taken(queue)).receipt
+    assert isinstance(entry, SaqJob)
+    newer = json.loads(queue._saq.serialize(entry)) | {"generation": 2}
+    await queue._client.set(entry.id, json.dumps(newer))
+    assert await _swept(queue) == ()
+    assert not await queue.put(_job())
+
+
+async def test_an_entry_of_somebody_else_does_not_come_again(open_queue: Open) -> None:
+    """Nobody could ever do it, and nothing of it stays."""
+    queue = open_queue("w")
+    await queue._saq.enqueue(SaqJob("other", key="b", kwargs={"x": 1}))
+    with pytest.raises(StoreError, match="the queue answered nonsense"):
+        await queue.take(timeout_s=1)
+    await _age(queue, "b", LEASE_S + 1)
+    assert await _swept(queue) == ()
+    await queue._client.delete(queue._saq.namespace("sweep"))
+    assert await queue._client.keys("*") == []
+
+
 async def test_one_sweep_at_a_time(open_queue: Open) -> None:
     """Two at once could both put a job back, and take it from whoever had it in between."""
     first, second = open_queue("first"), open_queue("second")
     await first.put(_job())
-    await _age(first, await _taken(first), LEASE_S + 1)
+    await _age(first, (await _taken(first)).job_id, LEASE_S + 1)
     assert await first.sweep() == ("a",)
-    await _age(first, await _taken(first), LEASE_S + 1)
+    await _age(first, (await _taken(first)).job_id, LEASE_S + 1)
     assert await second.sweep() == ()
 
 
