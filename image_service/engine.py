@@ -5,7 +5,7 @@ The only module of the API that knows stores, queue and sandbox together. No HTT
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from image_service.core.spec import (
     resolve,
 )
 from image_service.errors import (
+    ClaimLostError,
     ConflictException,
     DecoderError,
     FilesError,
@@ -42,6 +43,8 @@ from image_service.upload import Upload
 
 _RETRY_SOON_S: Final = 5
 _INSPECTION_TURN_S: Final = 15.0
+_HOLD_EVERY_S: Final = 8.0
+_STILL_ARRIVING: Final = "A request with this idempotency key is still being received."
 
 Receive = Callable[[Path], Awaitable[Upload]]
 """Reads the client's form, spooling its file to the path."""
@@ -159,12 +162,32 @@ class Engine:
             claim = await self._jobs.claim(order.subject, key, job_id, now_ms=self._clock.now_ms())
             if claim.job_id != job_id:
                 return await self._repeat(order, claim, job_id, receive)
-            return await self._make(order, job_id, receive)
+            async with self._claim_held(order.subject, key, job_id):
+                return await self._make(order, job_id, receive)
+        except ClaimLostError as error:
+            raise ConflictException(_STILL_ARRIVING) from error
         except BaseException:
             # Cancellation included: a request that came to nothing may be sent again. Another's
             # claim stays, and ours goes though its answer was not heard.
             await self._release(order.subject, key, job_id)
             raise
+
+    @asynccontextmanager
+    async def _claim_held(self, subject: str, key: str, job_id: str) -> AsyncIterator[None]:
+        """Go on claiming a key while its request lasts; a claim outlives a lost process briefly."""
+        holding = asyncio.create_task(self._hold_claim(subject, key, job_id))
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+
+    async def _hold_claim(self, subject: str, key: str, job_id: str) -> None:
+        while True:
+            await asyncio.sleep(_HOLD_EVERY_S)
+            # Should the claim lapse for want of an answer, its job is not made.
+            with suppress(StoreError):
+                await self._jobs.claim(subject, key, job_id, now_ms=self._clock.now_ms())
 
     async def _release(self, subject: str, key: str, job_id: str) -> None:
         try:
@@ -175,7 +198,7 @@ class Engine:
 
     async def _repeat(self, order: Order, claim: Claim, job_id: str, receive: Receive) -> Job:
         if claim.fingerprint is None:
-            raise ConflictException("A request with this idempotency key is still being received.")
+            raise ConflictException(_STILL_ARRIVING)
         async with self._received(job_id, receive) as upload:
             if upload.fingerprint != claim.fingerprint:
                 problem = FieldProblem("Idempotency-Key", "was used for a different request")

@@ -37,6 +37,10 @@ class QueueFullError(ImageServiceError):
     """As many jobs wait as may: retryable."""
 
 
+class ClaimLostError(ImageServiceError):
+    """The idempotency key of a job belongs to another request by now."""
+
+
 class StoreError(ImageServiceError):
     """The job store or the queue did not answer in time, or answered nonsense."""
 

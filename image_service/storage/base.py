@@ -32,7 +32,8 @@ class JobStore(Protocol):
         """Claim an idempotency key for a job that is about to exist.
 
         Atomic: of several claimants one gets a claim that carries its own `job_id`, the others
-        get that same claim. A claim that no job confirmed lapses after ten minutes.
+        get that same claim. A claim that no job confirms lapses half a minute after its holder
+        asked last.
         """
 
     async def release(self, subject: str, key: str, job_id: str) -> None:
@@ -42,6 +43,7 @@ class JobStore(Protocol):
         """Keep a new job, and confirm its idempotency key in the same step if it has one.
 
         Raises:
+            ClaimLostError: its idempotency key is somebody else's by now. Nothing is kept.
             QueueFullError: as many jobs wait as may. Nothing is kept.
             StoreFullError: as many jobs are kept as may. Nothing is kept.
         """

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from image_service.errors import QueueFullError, StoreError, StoreFullError
+from image_service.errors import ClaimLostError, QueueFullError, StoreError, StoreFullError
 from image_service.jobs import Job, JobStatus
 from image_service.observe import ctx_logger
 from image_service.storage.base import Claim
@@ -24,13 +24,14 @@ from image_service.storage.redis.names import (
     owner,
 )
 
-CLAIM_KEPT_MS: Final = 10 * 60 * 1000
+CLAIM_KEPT_MS: Final = 30 * 1000
 MAX_UNFINISHED: Final = 1_000
 _MARGIN_MS: Final = 60 * 60 * 1000
 """How much longer than asked the server holds on to things, should nobody tidy up."""
 
 _QUEUE_FULL: Final = -1
 _STORE_FULL: Final = -2
+_CLAIM_LOST: Final = -3
 _EXPIRE_BATCH: Final = 100
 _KNOWN_BATCH: Final = 1_000
 _FIRST_PAUSE_S: Final = 0.02
@@ -90,6 +91,8 @@ class RedisJobStore:
             raise QueueFullError("too many jobs wait")
         if outcome == _STORE_FULL:
             raise StoreFullError("too many jobs are kept")
+        if outcome == _CLAIM_LOST:
+            raise ClaimLostError("the idempotency key belongs to another request")
         _true_or_false(outcome)
 
     async def get(self, subject: str, job_id: str, *, now_ms: int) -> Job | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from image_service.errors import QueueFullError, StoreFullError
+from image_service.errors import ClaimLostError, QueueFullError, StoreFullError
 from image_service.jobs import KEPT_MS, IdempotencyKey, Job, JobError, JobErrorCode, JobStatus
 from image_service.storage.base import Claim
 from image_service.storage.redis.jobs import CLAIM_KEPT_MS
@@ -330,18 +330,51 @@ async def test_a_confirmed_key_goes_with_its_own_job_only(make_store: MakeStore)
     """A job whose claim lapsed and was taken over does not take the key of the other along."""
     store = make_store()
     await store.create(a_job("1", key="k"), now_ms=NOW)
-    await store.create(a_job("2", key="k"), now_ms=NOW)
-    first = await store.claim("key:a", "k", "3", now_ms=NOW)
-    other = "2" if first.job_id == "1" else "1"
-    await store.delete("key:a", other)
-    assert await store.claim("key:a", "k", "3", now_ms=NOW) == first
+    later = NOW + KEPT_MS
+    assert await store.claim("key:a", "k", "2", now_ms=later) == Claim("2", None)
+    await store.delete("key:a", "1")
+    assert await store.claim("key:a", "k", "3", now_ms=later) == Claim("2", None)
 
 
-async def test_a_claimant_that_asks_again_gets_its_own_claim(make_store: MakeStore) -> None:
-    """Whoever did not hear the first answer asks again."""
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_no_job_is_made_under_a_key_that_somebody_else_has(
+    make_store: MakeStore, *, confirmed: bool
+) -> None:
+    """One key never leads to two jobs: whoever took too long makes none."""
     store = make_store()
-    for _ in range(2):
-        assert await store.claim("key:a", "k", "1", now_ms=NOW) == Claim("1", None)
+    await store.claim("key:a", "k", "1", now_ms=NOW)
+    late = NOW + CLAIM_KEPT_MS
+    await store.claim("key:a", "k", "2", now_ms=late)
+    if confirmed:
+        await store.create(a_job("2", key="k"), now_ms=late)
+    with pytest.raises(ClaimLostError):
+        await store.create(a_job("1", key="k"), now_ms=late)
+    assert await store.get("key:a", "1", now_ms=late) is None
+    holder = Claim("2", "print" if confirmed else None)
+    assert await store.claim("key:a", "k", "3", now_ms=late) == holder
+
+
+async def test_a_claimant_that_asks_again_holds_its_claim_for_longer(
+    make_store: MakeStore,
+) -> None:
+    """Whoever did not hear the first answer asks again, and whoever takes long goes on asking."""
+    store = make_store()
+    for later in (0, CLAIM_KEPT_MS - 1):
+        assert await store.claim("key:a", "k", "1", now_ms=NOW + later) == Claim("1", None)
+    late = NOW + 2 * CLAIM_KEPT_MS - 2
+    assert await store.claim("key:a", "k", "2", now_ms=late) == Claim("1", None)
+    assert await store.claim("key:a", "k", "2", now_ms=late + 1) == Claim("2", None)
+
+
+async def test_a_late_question_of_the_claimant_leaves_the_confirmed_key_alone(
+    make_store: MakeStore,
+) -> None:
+    """The job is there already: its key lasts as long as it does."""
+    store = make_store()
+    await store.create(a_job(key="k"), now_ms=NOW)
+    assert await store.claim("key:a", "k", "1", now_ms=NOW) == Claim("1", "print")
+    late = NOW + KEPT_MS - 1
+    assert await store.claim("key:a", "k", "2", now_ms=late) == Claim("1", "print")
 
 
 async def test_a_lapsed_claim_leaves_nothing_behind(make_store: MakeStore) -> None:

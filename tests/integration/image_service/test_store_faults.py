@@ -12,9 +12,16 @@ from PIL import Image
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from image_service import worker
-from image_service.errors import FilesError, QueueFullError, StoreError, StoreFullError
+from image_service import engine, worker
+from image_service.errors import (
+    ClaimLostError,
+    FilesError,
+    QueueFullError,
+    StoreError,
+    StoreFullError,
+)
 from image_service.jobs import MAX_ATTEMPTS, Job, JobStatus, Result
+from image_service.storage.base import Claim
 from image_service.storage.objects import FolderFileStore
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
@@ -142,6 +149,53 @@ async def test_a_claim_whose_answer_was_not_heard_is_given_up(
             fault.setattr(RedisJobStore, "claim", claimed_but_not_heard)
             assert (await _post(client, _QUICK, **again))[0] == 503
         assert (await _post(client, _QUICK, **again))[0] == 202
+
+
+async def test_a_request_that_takes_long_goes_on_claiming_its_key(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through silences of the store too; once the job is there, nobody asks any more."""
+    monkeypatch.setattr(engine, "_HOLD_EVERY_S", 0.001)
+    claims = 0
+    enough = asyncio.Event()
+
+    async def claim(_store: object, _subject: str, _key: str, job_id: str, *, now_ms: int) -> Claim:
+        nonlocal claims
+        assert now_ms > 0
+        claims += 1
+        if claims == 3:
+            raise StoreError("x")
+        if claims == 6:
+            enough.set()
+        return Claim(job_id, None)
+
+    original = FolderFileStore.keep_upload
+
+    async def slow(self: FolderFileStore, job_id: str, upload: Path) -> None:
+        await asyncio.wait_for(enough.wait(), 10)
+        await original(self, job_id, upload)
+
+    monkeypatch.setattr(RedisJobStore, "claim", claim)
+    monkeypatch.setattr(FolderFileStore, "keep_upload", slow)
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        assert (await _post(client, _QUICK, **{"Idempotency-Key": "k"}))[0] == 202
+        asked = claims
+        await house.idle()
+        assert claims == asked
+
+
+async def test_who_lost_a_key_to_another_request_makes_no_job(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to ask again: then the key leads to the other's job."""
+    monkeypatch.setattr(RedisJobStore, "create", _failing(ClaimLostError("x")))
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        status, headers, body = await _post(client, _QUICK, **{"Idempotency-Key": "k"})
+        assert (status, body["error"]["code"]) == (409, "CONFLICT")
+        assert headers["Retry-After"] == "1"
+        assert house.files() == []
 
 
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("GET", "/result"), ("DELETE", "")])

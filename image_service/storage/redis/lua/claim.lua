@@ -1,4 +1,4 @@
--- Claim an idempotency key, unless somebody holds it.
+-- Claim an idempotency key, or go on holding it, unless somebody else holds it.
 --
 -- Why a script: between the look and the claim nobody else may come.
 --
@@ -13,7 +13,8 @@ local claim = KEYS[1]
 local id, now, kept, margin = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local holder, fingerprint, till = unpack(redis.call('HMGET', claim, 'job_id', 'fingerprint', 'until_ms'))
-if holder and now < tonumber(till) then
+local is_open = holder == id and not fingerprint -- then it is held for longer
+if holder and now < tonumber(till) and not is_open then
   return {holder, fingerprint}
 end
 redis.call('HSET', claim, 'job_id', id, 'until_ms', string.format('%.0f', now + kept))

@@ -6,14 +6,14 @@
 -- KEYS     1 the job, 2 all jobs by expiry, 3 the queued, 4 the unfinished, 5 the claim if any
 -- ARGV     1 id, 2 owner, 3 document, 4 revision, 5 created and 6 expires (ms), 7 how long the
 --          server holds on to it (ms), 8 how many may wait, 9 how many are kept, 10 fingerprint
--- Returns  1 it is kept, -1 too many wait, -2 too many are kept
+-- Returns  1 it is kept, -1 too many wait, -2 too many are kept, -3 the claim is another's
 --
 -- A job that is there already is one whose creator did not hear the first answer.
 
 local job, expiry, queued, unfinished, claim = unpack(KEYS)
 local id, owner, document, revision, created, expires, held = unpack(ARGV, 1, 7)
 local queue_limit, max_jobs, fingerprint = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
-local KEPT, QUEUE_FULL, STORE_FULL = 1, -1, -2
+local KEPT, QUEUE_FULL, STORE_FULL, CLAIM_LOST = 1, -1, -2, -3
 
 if redis.call('HEXISTS', job, 'document') == 1 then
   return KEPT
@@ -25,6 +25,10 @@ if redis.call('ZCARD', expiry) >= max_jobs then
   return STORE_FULL
 end
 if claim then -- first: should something else be there, nothing is done
+  local holder = redis.call('HGET', claim, 'job_id')
+  if holder and holder ~= id then
+    return CLAIM_LOST
+  end
   redis.call('HSET', claim, 'job_id', id, 'fingerprint', fingerprint, 'until_ms', expires)
   redis.call('PEXPIRE', claim, held)
 end
