@@ -114,11 +114,22 @@ class Engine:
         return job
 
     async def settled(self, job: Job, *, timeout_s: float) -> Job:
-        """The job once it is final, or as it stands when the time is up.
+        """The job once it is final, or as it stands when the time is up or the process ends.
 
         Raises:
             JobNotFoundException: it was deleted meanwhile.
         """
+        settling = asyncio.create_task(self._settled(job, timeout_s))
+        last_call = asyncio.create_task(self._readiness.last_call())
+        try:
+            await asyncio.wait({settling, last_call}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settling.cancel()
+            last_call.cancel()
+            await asyncio.gather(settling, last_call, return_exceptions=True)
+        return job if settling.cancelled() else settling.result()
+
+    async def _settled(self, job: Job, timeout_s: float) -> Job:
         now_ms = self._clock.now_ms()
         try:
             settled = await self._jobs.settled(

@@ -16,6 +16,7 @@ from image_service.engine import Engine, Order
 from image_service.errors import (
     ApiException,
     BadRequestException,
+    FilesError,
     InternalErrorException,
     InvalidImageException,
     JobFailedException,
@@ -26,6 +27,7 @@ from image_service.errors import (
 from image_service.jobs import Job, JobError, JobErrorCode, JobStatus, Result
 from image_service.limits import rate_limit
 from image_service.middleware import REQUEST_ID
+from image_service.observe import ctx_logger
 from image_service.readiness import Readiness
 from image_service.reply import (
     JOBS_PATH,
@@ -115,7 +117,12 @@ class Routes:
             "Preference-Applied": f"wait={wait_s}",
             "Content-Location": result_path(job.job_id),
         }
-        return await reply.whole(headers)
+        try:
+            return await reply.whole(headers)
+        except FilesError as error:
+            # The job is done all the same, and its owner is told where.
+            ctx_logger.warning("Result cannot be read", job_id=job.job_id, reason=str(error))
+            return _accepted(job)
 
     @rate_limit(requests=120, window=60, name="jobs")
     async def job(self, request: web.Request) -> web.StreamResponse:

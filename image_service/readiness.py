@@ -13,6 +13,7 @@ class Readiness:
         self._in_flight = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._last_call = asyncio.Event()
 
     @property
     def draining(self) -> bool:
@@ -27,6 +28,14 @@ class Readiness:
     def drain(self) -> None:
         """Take no more jobs; say so on `/readyz`."""
         self._draining = True
+
+    def call_last(self) -> None:
+        """Have those who only wait go with what they have."""
+        self._last_call.set()
+
+    async def last_call(self) -> None:
+        """Return when waiting on is no use: the process ends soon."""
+        await self._last_call.wait()
 
     @contextmanager
     def request(self) -> Iterator[None]:

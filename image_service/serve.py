@@ -6,6 +6,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
@@ -15,6 +16,9 @@ from image_service.observe import ctx_logger
 from image_service.process import DRAIN_S, decoders, listening, stop_signal, tell_risks
 from image_service.settings import Address, Settings
 from image_service.workspace import workspace
+
+_WAITING_SHARE: Final = 0.8
+"""How much of the drain time goes by before those who wait for a job get 202."""
 
 
 async def serve(settings: Settings) -> None:
@@ -62,13 +66,25 @@ async def running(service: Service, listen: Address) -> AsyncIterator[Address]:
 
 
 async def drain(service: Service, *, within_s: float = DRAIN_S) -> None:
-    """Refuse new jobs, and wait for requests in hand; what lasts longer is cut off."""
+    """Refuse new jobs, and wait for requests in hand; what lasts longer is cut off.
+
+    Who waits for a job is told where it is before that.
+    """
     service.readiness.drain()
+    if await _is_quiet(service, within_s * _WAITING_SHARE):
+        return
+    service.readiness.call_last()
+    if not await _is_quiet(service, within_s * (1 - _WAITING_SHARE)):
+        ctx_logger.warning("Drain time is over; requests in hand are cut off")
+
+
+async def _is_quiet(service: Service, within_s: float) -> bool:
     try:
         async with asyncio.timeout(within_s):
             await service.readiness.quiet()
     except TimeoutError:
-        ctx_logger.warning("Drain time is over; requests in hand are cut off")
+        return False
+    return True
 
 
 def _quieten_form_parser() -> None:

@@ -16,6 +16,7 @@ from image_service.caller import Caller
 from image_service.core.spec import FIELDS, MAX_FIELD_BYTES, FieldProblem
 from image_service.errors import (
     BadRequestException,
+    FilesError,
     PayloadTooLargeException,
     RequestTimeoutException,
     UnsupportedMediaTypeException,
@@ -59,6 +60,7 @@ async def receive(request: web.Request, caller: Caller, path: Path) -> Upload:
         BadRequestException: a form, but a broken one.
         PayloadTooLargeException: the file is larger than the caller's limit.
         RequestTimeoutException: it did not arrive in time.
+        FilesError: our disk has no room for it.
     """
     if not _is_form(request):
         raise UnsupportedMediaTypeException
@@ -80,6 +82,11 @@ async def _received_in_time(request: web.Request, caller: Caller, path: Path) ->
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError, ClientError) as error:
         # The multipart reader's ways of saying that the bytes are not a form.
         raise BadRequestException("The multipart body is malformed.") from error
+    except ConnectionError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FilesError(f"receiving a file failed: {reason}") from error
 
 
 def _is_form(request: web.Request) -> bool:

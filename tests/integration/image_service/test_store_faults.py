@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Mapping
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,50 @@ async def test_who_waits_while_the_store_fails_is_told_where_the_job_is(
         status, headers, _ = await _post(client, Prefer="wait=30")
         assert (status, "Preference-Applied" in headers) == (202, False)
         assert (await _until(client, headers["Location"], "succeeded"))["progress"] == 100
+
+
+async def test_who_waited_while_files_fail_is_told_where_the_job_is(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image is made and cannot be read yet: told 503, the client would have it made anew."""
+    pieces: tuple[bytes, ...] = ()
+
+    async def read(*_: object, **__: object) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+        raise FilesError("x")
+
+    monkeypatch.setattr(FolderFileStore, "read", read)
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        status, headers, body = await _post(client, Prefer="wait=30")
+        assert (status, body["status"]) == (202, "succeeded")
+        assert headers["Location"] == body["links"]["self"]
+        assert "Preference-Applied" not in headers
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[], None]]:
+    """Lets no file become larger than 64 KiB from now on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_under_uploads_is_503(
+    make_house: MakeHouse, small_disk: Callable[[], None]
+) -> None:
+    """Not 500, and nobody is sent to the log for a traceback: nothing broke, it is no fault."""
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        small_disk()
+        with capture_logs() as lines:
+            status, headers, body = await _post(client, _MEDIUM)
+        assert (status, body["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert int(headers["Retry-After"]) > 0
+        reasons = [line.get("reason") for line in lines if line["log_level"] == "warning"]
+        assert reasons == ["receiving a file failed: File too large"]
+        assert house.files() == []
 
 
 async def test_a_cancelled_job_is_cancelled_though_its_files_stay(

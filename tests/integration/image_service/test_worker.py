@@ -18,9 +18,9 @@ from image_service.core.bounds import ResultRefusedError
 from image_service.errors import DecoderError
 from image_service.jobs import KEPT_MS
 from image_service.sandbox import Sandbox
-from image_service.serve import drain
+from image_service.serve import drain, running
 from image_service.testing import ManualClock, encoded, identity, picture
-from tests.integration.image_service.house import House
+from tests.integration.image_service.house import LOOPBACK, House
 
 _UPSCALE = "/api/v1/images/upscale"
 _NOISE = Image.merge("RGBA", [Image.effect_noise((900, 900), 60)] * 4)
@@ -273,6 +273,25 @@ async def test_draining_has_an_end(make_house: MakeHouse) -> None:
         delivery = await house.workshop.stores.queue.take(timeout_s=1)
         assert delivery is not None
         assert headers["Location"].endswith(delivery.job_id)
+
+
+async def test_who_still_waits_at_the_end_of_draining_is_told_where_the_job_is(
+    make_house: MakeHouse,
+) -> None:
+    """The job is accepted: cut off, its owner would not know of it."""
+    house = make_house()
+    async with (
+        running(house.service, LOOPBACK) as address,
+        ClientSession(f"http://{address}") as client,
+    ):
+        waiting = asyncio.create_task(_post(client, _QUICK, Prefer="wait=30"))
+        while not await house.service.stores.jobs.waiting():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        await drain(house.service, within_s=1)
+        status, headers, body = await asyncio.wait_for(waiting, 5)
+    assert status == 202
+    assert headers["Location"] == f"/api/v1/jobs/{body['job_id']}"
+    await house.workshop.stores.close()
 
 
 async def test_a_form_that_does_not_arrive_ends_the_request(
