@@ -2,13 +2,10 @@
 
 import asyncio
 import tempfile
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
-
-from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
 from image_service.app import Service, build
 from image_service.clock import SystemClock
@@ -29,7 +26,6 @@ async def serve(settings: Settings) -> None:
         ListenError: the address cannot be listened on.
         DecoderError: the decoder process does not start.
     """
-    _quieten_form_parser()
     with workspace(Path(tempfile.gettempdir())) as folder:
         service = build(settings, clock=SystemClock(), folder=folder)
         stop = stop_signal()
@@ -85,12 +81,3 @@ async def _is_quiet(service: Service, within_s: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _quieten_form_parser() -> None:
-    """Keep the parser from warning of what it cannot read in the client's own words.
-
-    They have no place in our output, and Python remembers every new wording for good.
-    """
-    for category in (BadContentDispositionHeader, BadContentDispositionParam):
-        warnings.simplefilter("ignore", category)
