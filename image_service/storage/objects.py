@@ -151,10 +151,7 @@ class ObjectFileStore:
     async def _put(self, path: str, file: Path) -> None:
         """Copy a file in. Cancelled, it waits for what is under way, and takes it back."""
         async with self._putting:
-            # One part at a time: two dozen large files at once must fit into memory.
-            putting = asyncio.ensure_future(
-                self._store.put_async(path, file, chunk_size=_PART_BYTES, max_concurrency=1)
-            )
+            putting = asyncio.ensure_future(self._write(path, file))
             try:
                 with _failures("writing a file"):
                     await asyncio.shield(putting)
@@ -167,6 +164,10 @@ class ObjectFileStore:
             except FileNotFoundError:
                 raise FilesError("writing a file failed: no such bucket or folder") from None
 
+    async def _write(self, path: str, file: Path) -> None:
+        # One part at a time: two dozen large files at once must fit into memory.
+        await self._store.put_async(path, file, chunk_size=_PART_BYTES, max_concurrency=1)
+
 
 class FolderFileStore(ObjectFileStore):
     """A folder of this machine. Looked into directly where the store hides something.
@@ -176,6 +177,7 @@ class FolderFileStore(ObjectFileStore):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(LocalStore(folder, automatic_cleanup=True))
+        self._folder = folder
         self._jobs = folder / "jobs"
 
     async def forget(self, job_id: str) -> None:
@@ -197,6 +199,11 @@ class FolderFileStore(ObjectFileStore):
                 await self.forget(stray)
                 count += 1
         return count
+
+    async def _write(self, path: str, file: Path) -> None:
+        await super()._write(path, file)
+        # The job store says on its own disk that the file is there.
+        await asyncio.to_thread(_flush, self._folder / path)
 
     async def _next_ids(self, job_ids: Iterator[str]) -> frozenset[str]:
         with _failures("listing files"):
@@ -291,6 +298,16 @@ def _written_ms(folder: Path) -> int:
         # Somebody is at work in there, or has just removed it.
         return sys.maxsize
     return max(times) // 1_000_000
+
+
+def _flush(file: Path) -> None:
+    """Have the disk hold a file and the names that lead to it."""
+    for place in (file, file.parent, file.parent.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _some(ids: Iterator[str]) -> frozenset[str]:

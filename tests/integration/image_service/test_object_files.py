@@ -159,6 +159,29 @@ async def test_a_bucket_that_cannot_be_reached_fails_without_secrets(
     assert "obstore.exceptions" not in shown
 
 
+async def test_what_is_kept_is_on_the_disk(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job store says on its disk that it is there: a machine that stops must not lose it."""
+    flushed = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_ino)
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files = open_files(str(tmp_path / "kept"))
+    await files.keep_upload(_JOB, made)
+    await files.keep_result(_JOB, 1, made, "image/png")
+    jobs = tmp_path / "kept" / "jobs"
+    assert flushed == [
+        path.stat().st_ino
+        for name in ("upload", "result-1")
+        for path in (jobs / _JOB / name, jobs / _JOB, jobs)
+    ]
+
+
 async def test_a_disk_without_room_fails_and_keeps_nothing(
     tmp_path: Path, made: Path, small_disk: Callable[[], None]
 ) -> None:
