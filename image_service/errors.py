@@ -45,6 +45,10 @@ class StoreError(ImageServiceError):
     """The job store or the queue did not answer in time, or answered nonsense."""
 
 
+class UnreadableError(StoreError):
+    """The job store holds something that is no job to us: a newer program's, or nonsense."""
+
+
 class FilesError(ImageServiceError):
     """The store of uploads and results cannot be reached, or has no room."""
 

@@ -19,7 +19,7 @@ from image_service.attempt import (
     patiently,
 )
 from image_service.clock import Clock
-from image_service.errors import FilesError, StoreError
+from image_service.errors import FilesError, StoreError, UnreadableError
 from image_service.jobs import MAX_ATTEMPTS, Job, JobStatus, Result
 from image_service.metrics import JOB_TYPE, Metrics
 from image_service.observe import ctx_logger, request_context
@@ -130,7 +130,13 @@ class Worker:
             self._running -= 1
 
     async def _found(self, delivery: Delivery) -> Job | None:
-        return await self._jobs.get(delivery.subject, delivery.job_id, now_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        try:
+            return await self._jobs.get(delivery.subject, delivery.job_id, now_ms=now_ms)
+        except UnreadableError as error:
+            # It leaves the queue. Upkeep of whoever can read it puts it there again.
+            ctx_logger.error("Job cannot be read", job_id=delivery.job_id, reason=str(error))
+            return None
 
     async def _carry_through(self, run: Run, delivery: Delivery, sandbox: Sandbox) -> None:
         try:

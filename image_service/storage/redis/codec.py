@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from image_service.core.formats import ImageFormat
 from image_service.core.spec import TransformSpec
-from image_service.errors import StoreError
+from image_service.errors import UnreadableError
 from image_service.jobs import (
     IdempotencyKey,
     Job,
@@ -68,12 +68,12 @@ def decode(document: bytes) -> Job:
     """The job of a document.
 
     Raises:
-        StoreError: it is no document that `encode` writes.
+        UnreadableError: it is no document that `encode` writes.
     """
     try:
         return _job(json.loads(document.decode("ascii")))
     except (ValueError, RecursionError):
-        raise StoreError("the job store holds a job that makes no sense") from None
+        raise UnreadableError("the job store holds a job that makes no sense") from None
 
 
 def _encoded_error(error: JobError | None) -> Mapping[str, object] | None:

@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from image_service.errors import ClaimLostError, QueueFullError, StoreError, StoreFullError
+from image_service.errors import (
+    ClaimLostError,
+    QueueFullError,
+    StoreError,
+    StoreFullError,
+    UnreadableError,
+)
 from image_service.jobs import Job, JobStatus
 from image_service.observe import ctx_logger
 from image_service.storage.base import Claim
@@ -52,6 +58,8 @@ class RedisJobStore:
         self._client: Any = client
         self._queue_limit = queue_limit
         self._max_jobs = max_jobs
+        # Unfinished jobs that the log has named, until they are gone.
+        self._named: frozenset[bytes] = frozenset()
         self._claim = self._script("claim")
         self._release = self._script("release")
         self._create = self._script("create")
@@ -176,14 +184,16 @@ class RedisJobStore:
         return queued < self._queue_limit and kept < self._max_jobs
 
     async def unfinished(self, *, created_before_ms: int) -> tuple[Job, ...]:
-        """See `JobStore.unfinished`. Records that make no sense are left out, and logged."""
+        """See `JobStore.unfinished`. Records that make no sense are left out, and logged once."""
         async with answered():
             found = _pairs(
                 await self._unfinished(
                     keys=[UNFINISHED], args=[created_before_ms, MAX_UNFINISHED, JOB_PREFIX]
                 )
             )
-        return tuple(_readable(found))
+        jobs = tuple(_readable(found, named=self._named))
+        self._named = frozenset(name for name, _ in found) - {id_bytes(it.job_id) for it in jobs}
+        return jobs
 
     async def known(self, job_ids: Collection[str]) -> frozenset[str]:
         """See `JobStore.known`."""
@@ -212,18 +222,21 @@ def _read(document: object, name: bytes) -> Job:
         raise StoreError("the job store answered nonsense")
     job = decode(document)
     if id_bytes(job.job_id) != name:
-        raise StoreError("the job store holds a job under the name of another")
+        raise UnreadableError("the job store holds a job under the name of another")
     return job
 
 
-def _readable(found: Sequence[tuple[bytes, bytes]]) -> Iterator[Job]:
+def _readable(
+    found: Sequence[tuple[bytes, bytes]], *, named: Collection[bytes] = ()
+) -> Iterator[Job]:
     """The jobs that make sense. One that does not must not hold up the others."""
     for name, document in found:
         try:
             yield _read(document, name)
         except StoreError as error:
-            job_id = name.decode("utf-8", "replace")
-            ctx_logger.warning("unreadable_job", job_id=job_id, reason=str(error))
+            if name not in named:
+                job_id = name.decode("utf-8", "replace")
+                ctx_logger.warning("Job cannot be read", job_id=job_id, reason=str(error))
 
 
 def _pairs(reply: object) -> list[tuple[bytes, bytes]]:

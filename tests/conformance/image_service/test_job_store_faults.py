@@ -241,7 +241,8 @@ async def test_one_broken_job_does_not_hold_up_the_others(
     server.admin.delete(job_key("2"))
     sound = (a_job("3", key="3"),)
     with capture_logs() as logs:
-        assert await store.unfinished(created_before_ms=NOW + 1) == sound
+        for _ in range(3):  # it is asked every few seconds, and says the same only once
+            assert await store.unfinished(created_before_ms=NOW + 1) == sound
         assert await store.expire(now_ms=NOW + KEPT_MS) == sound
     assert sorted(str(line["job_id"]) for line in logs) == ["0", "0", "1", "1", "2", "2"]
     assert await store.expire(now_ms=NOW + KEPT_MS) == ()

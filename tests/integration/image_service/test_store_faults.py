@@ -3,7 +3,7 @@
 import asyncio
 import io
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from image_service.errors import (
     QueueFullError,
     StoreError,
     StoreFullError,
+    UnreadableError,
 )
 from image_service.jobs import MAX_ATTEMPTS, Job, JobStatus, Result
 from image_service.storage.base import Claim
@@ -404,6 +405,28 @@ async def test_a_job_that_was_begun_anew_elsewhere_keeps_the_others_result(
         assert (job.result, job.attempts) == (theirs[0], 2)
         assert f"{job_id}/result-1" not in house.files()
         assert f"{job_id}/result-2" in house.files()
+
+
+def _errors(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["event"], line["job_id"]) for line in lines if line["log_level"] == "error"]
+
+
+async def test_a_job_that_cannot_be_read_takes_up_no_worker(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer program may have made it: it leaves the queue, said once, and may be put again."""
+    monkeypatch.setattr(RedisJobStore, "get", _failing(UnreadableError("x")))
+    house = make_house()
+    async with house.living() as address, ClientSession(f"http://{address}") as client:
+        with capture_logs() as lines:
+            _, headers, _ = await _post(client)
+            job_id = headers["Location"].rpartition("/")[2]
+            while not _errors(lines):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            await house.workshop.worker.drain(within_s=5)
+        assert _errors(lines) == [("Job cannot be read", job_id)]
+        (job,) = await house.service.stores.jobs.unfinished(created_before_ms=2**53)
+        assert await house.service.stores.queue.put(job)
 
 
 async def test_a_job_whose_workers_were_lost_again_and_again_fails(make_house: MakeHouse) -> None:
