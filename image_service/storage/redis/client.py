@@ -19,7 +19,8 @@ from image_service.errors import StoreError
 from image_service.storage.redis.url import Endpoint, parse_url
 
 TIMEOUT_S: Final = 2.0
-_MAX_CONNECTIONS: Final = 64
+_MAX_CONNECTIONS: Final = 128
+"""More than a worker has slots: each of them holds one while it waits for work."""
 
 
 class _TlsConnection(Connection):

@@ -13,6 +13,7 @@ from image_service.core.spec import TransformSpec
 from image_service.errors import StoreError
 from image_service.jobs import Job
 from image_service.queue import LEASE_S, Delivery
+from image_service.settings import MAX_WORKERS
 from image_service.storage.redis.client import open_client
 from image_service.storage.redis.queue import RedisQueue
 from tests.servers.node import HOST, free_ports
@@ -226,6 +227,21 @@ async def test_an_entry_of_somebody_else_ends_no_worker(open_queue: Open) -> Non
     with pytest.raises(StoreError, match="the queue answered nonsense"):
         await queue.take(timeout_s=1)
     assert (await _taken(queue)).job_id == "a"
+
+
+async def test_slots_that_wait_for_work_leave_room_for_the_rest(open_queue: Open) -> None:
+    """However many a worker has: jobs in hand are renewed and lost ones swept all the same."""
+    queue, other = open_queue("w"), open_queue("other")
+    await queue.put(_job())
+    delivery = await _taken(queue)
+    takes = [asyncio.create_task(queue.take(timeout_s=30)) for _ in range(MAX_WORKERS)]
+    while (await other._client.info("clients"))["blocked_clients"] < MAX_WORKERS:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await queue.renew(delivery)
+    assert await _swept(queue) == ()
+    for take in takes:
+        take.cancel()
+    await asyncio.gather(*takes, return_exceptions=True)
 
 
 @pytest.mark.parametrize("call", ["put", "take", "sweep"])
