@@ -7,7 +7,7 @@ from typing import Final
 
 from image_service.clock import Clock
 from image_service.errors import FilesError, StoreError
-from image_service.observe import ctx_logger
+from image_service.observe import ctx_logger, request_context
 from image_service.queue import Deliveries
 from image_service.storage.base import FileStore, JobStore
 
@@ -16,6 +16,9 @@ UNHEARD_MS: Final = 5_000
 
 STRAY_MS: Final = 60 * 60 * 1000
 """A request is over long before: files of no job that are as old belong to nobody."""
+
+# Workers may be replaced more often than a duty has its turn.
+_FIRST_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Upkeep:
         before_ms = self._clock.now_ms() - UNHEARD_MS
         for job in await self._jobs.unfinished(created_before_ms=before_ms):
             if await self._queue.put(job):
-                ctx_logger.warning("Job put into the queue again", job_id=job.job_id)
+                with request_context(job.request_id):
+                    ctx_logger.warning("Job put into the queue again", job_id=job.job_id)
 
     async def expire(self) -> None:
         """Forget what has been kept long enough."""
@@ -86,8 +90,10 @@ class Upkeep:
 
 async def _repeat(duty: _Duty) -> None:
     failed = False
+    pause_s = min(duty.every_s, _FIRST_S)
     while True:
-        await asyncio.sleep(duty.every_s)
+        await asyncio.sleep(pause_s)
+        pause_s = duty.every_s
         try:
             async with asyncio.timeout(duty.within_s):
                 await duty.do()
