@@ -35,9 +35,10 @@ class Prometheus:
     def has_scraped(self, ports: int) -> bool:
         """Whether every port has been scraped."""
         try:
-            return len(self._ask("query", query="up == 1")) == ports
+            is_ready = self._client.get("/-/ready").status == 200
         except OSError:  # it does not listen yet
             return False
+        return is_ready and len(self._ask("query", query="up == 1")) == ports
 
     def numbers(self, query: str, *, start_s: float, end_s: float) -> list[float]:
         """What a panel would draw of this time: one number a second for each line, gaps left out.

@@ -26,9 +26,13 @@ class Documented:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A series in a query: its name, and the function of its range; none for its value as it is."""
+    """Series in a query: their name, and the function of their range; none for values as they are.
+
+    `selector` is all of them, as the query has it, without the range.
+    """
 
     series: str
+    selector: str
     function: str | None
     matched: frozenset[str]
 
@@ -112,4 +116,4 @@ def family(series: str) -> str:
 def _use(selector: promql.VectorSelector, function: str | None) -> Use:
     assert selector.name is not None
     matched = frozenset(it.name for it in selector.matchers.matchers)
-    return Use(selector.name, function, matched)
+    return Use(selector.name, str(selector), function, matched)
