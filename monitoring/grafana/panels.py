@@ -109,8 +109,12 @@ def rate(counter: str, *by: str) -> str:
 
     `counter` may have matchers: `requests_total{status="500"}`.
     """
-    grouped = f" by ({', '.join(by)})" if by else ""
-    return f"sum{grouped} (rate({counter}{WINDOW}))"
+    return f"sum{_grouped(by)} (rate({counter}{WINDOW}))"
+
+
+def increase(counter: str, *by: str) -> str:
+    """By how much a counter of rare events has grown in each interval that is drawn."""
+    return f"sum{_grouped(by)} (increase({counter}{WINDOW}))"
 
 
 def share(part: str, whole: str) -> str:
@@ -131,6 +135,10 @@ def quantiles(histogram: str) -> tuple[Query, Query]:
 def mean(histogram: str) -> str:
     """The mean of all observations."""
     return f"{rate(f'{histogram}_sum')} / {rate(f'{histogram}_count')}"
+
+
+def _grouped(by: Sequence[str]) -> str:
+    return f" by ({', '.join(by)})" if by else ""
 
 
 def _target(number: int, query: Query) -> prometheus.Dataquery:

@@ -232,9 +232,7 @@ def _rate_limit_service() -> Row:
                 "Errors by reason",
                 "Questions that got a gRPC status in place of an answer.",
                 units.RequestsPerSecond,
-                Query(
-                    rate("authz_ratelimit_errors_total", "kind", "reason"), "{{kind}} {{reason}}"
-                ),
+                Query(rate("authz_ratelimit_errors_total", "reason"), "{{reason}}"),
             ),
             graph(
                 "Questions nobody limits, or refuses in vain",

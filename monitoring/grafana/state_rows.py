@@ -9,6 +9,7 @@ from monitoring.grafana.panels import (
     Query,
     Row,
     graph,
+    increase,
     mean,
     number,
     quantile,
@@ -133,9 +134,9 @@ def _loads() -> list[Panel]:
         ),
         graph(
             "Policies read",
-            "Policies read by the supervisor and each worker, with the keys that go with them.",
-            units.CountsPerSecond,
-            Query(rate("authz_policy_loads_total", "outcome"), "{{outcome}}"),
+            "By every worker in each interval, with the keys that go with them.",
+            units.Short,
+            Query(increase("authz_policy_loads_total", "outcome"), "{{outcome}}"),
         ),
         graph(
             "API keys known",
@@ -152,11 +153,10 @@ def _loads() -> list[Panel]:
         ),
         graph(
             "Key store read as a whole, uses dropped",
-            "Reads as a whole follow lost connections; a dropped use is one that could not be"
-            " noted.",
-            units.CountsPerSecond,
-            Query(rate("authz_key_store_reloads_total"), "read as a whole"),
-            Query(rate("authz_key_store_uses_dropped_total"), "uses dropped"),
+            "In each interval. A dropped use is one that could not be noted.",
+            units.Short,
+            Query(increase("authz_key_store_reloads_total"), "read as a whole"),
+            Query(increase("authz_key_store_uses_dropped_total"), "uses dropped"),
         ),
     ]
 
@@ -186,11 +186,12 @@ def _key_sets() -> list[Panel]:
         ),
         graph(
             "Key sets fetched",
-            "`error`: no answer; `refused`: not a 200, compressed or too long; `unusable`: no key"
-            " for us.",
-            units.CountsPerSecond,
+            "In each interval. `error`: no answer; `refused`: not a 200, compressed or too long;"
+            " `unusable`: no key for us.",
+            units.Short,
             Query(
-                rate("authz_jwks_fetches_total", "provider", "outcome"), "{{provider}} {{outcome}}"
+                increase("authz_jwks_fetches_total", "provider", "outcome"),
+                "{{provider}} {{outcome}}",
             ),
         ),
     ]
@@ -278,10 +279,17 @@ def _cost() -> Row:
                 Query(f"{calls} / {checks}", "calls"),
             ),
             graph(
+                "Checks",
+                "Requests that Envoy asked about. Public routes, and its own 404 and 405, cost"
+                " none.",
+                units.RequestsPerSecond,
+                Query(checks, "checks"),
+            ),
+            graph(
                 "Parts left out of a scrape",
-                "Workers or Envoy that did not tell their series in time.",
-                units.CountsPerSecond,
-                Query(rate("authz_scrape_errors_total", "source"), "{{source}}"),
+                "Workers or Envoy that did not tell their series in time, in each interval.",
+                units.Short,
+                Query(increase("authz_scrape_errors_total", "source"), "{{source}}"),
             ),
         ],
     )
