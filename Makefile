@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test test-slow check format protos render lock clean
+.PHONY: help run test test-slow check format protos render dashboard lock clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ protos: $(READY) ## compile protos/ into authz_service/wire/pb
 render: $(READY) ## render the golden Envoy configuration into envoy/
 	@AUTHZ_POLICY_FILE=image_service/policy.yaml AUTHZ_RUN_DIR=/run/authz CORS_ORIGINS= \
 	  $(BIN)/authz_service render envoy
+
+dashboard: $(READY) ## write the Grafana dashboard into monitoring/grafana/
+	@$(BIN)/python -m monitoring.grafana.dashboard
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \

@@ -30,7 +30,7 @@ from image_service.storage.redis.durability import check_durability
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
 from image_service.upkeep import Upkeep
-from image_service.worker import Worker
+from image_service.worker import PAUSES_S, Worker
 from image_service.workspace import private_folder
 
 MAX_JOBS: Final = 10_000
@@ -43,7 +43,7 @@ INSPECTION_DEADLINE_S: Final = 10.0
 
 _PROBE_S: Final = 0.5
 # Around every transform: fetching, keeping, pauses, stores that take their time.
-_RUN_S: Final = MAX_ATTEMPTS * (TRANSFORM_DEADLINE_S + 60.0)
+_RUN_S: Final = MAX_ATTEMPTS * (TRANSFORM_DEADLINE_S + 60.0) + sum(PAUSES_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ LOOK_EVERY_S: Final = 0.5
 _LOOKS_A_RENEWAL: Final = 4
 _TAKE_S: Final = 1.0
 _HAND_BACK_S: Final = 3.0
-# Between attempts: the first may be bad luck, the second gives a store time to come back.
-_PAUSES_S: Final = (1.0, 5.0)
+# Between attempts: the first may be bad luck, the second gives a store of files time to come back.
+# Whoever waits keeps a slot, but while that store is away no other job could be worked on either.
+PAUSES_S: Final = (5.0, 300.0)
 
 _Outcome = TypeVar("_Outcome")
 
@@ -163,7 +164,7 @@ class Worker:
                     reason=str(error),
                 )
             if run.job.attempts < MAX_ATTEMPTS:
-                pause = asyncio.sleep(_PAUSES_S[run.job.attempts - 1])
+                pause = asyncio.sleep(PAUSES_S[run.job.attempts - 1])
                 await _kept_up(pause, self._keep_up(run, delivery))
         return OUR_FAULT
 

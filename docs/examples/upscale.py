@@ -87,7 +87,12 @@ def upscale(source: Path, target: Path, fields: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    match sys.argv[1:]:
+        case [photo, enlarged, *fields]:
+            pass
+        case _:
+            sys.exit(__doc__)
     try:
-        upscale(Path(sys.argv[1]), Path(sys.argv[2]), dict(it.split("=") for it in sys.argv[3:]))
+        upscale(Path(photo), Path(enlarged), dict(it.split("=") for it in fields))
     except Refused as refusal:
         sys.exit(f"refused: {refusal}")

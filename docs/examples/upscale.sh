@@ -8,6 +8,10 @@
 set -eu
 
 url=${IMAGEN_URL:-http://localhost:8000}
+if [ $# -lt 2 ]; then
+  echo "usage: IMAGEN_API_KEY=KEY sh $0 SOURCE TARGET [scale=2|4] [format=FORMAT] ..." >&2
+  exit 2
+fi
 source=$1 target=$2
 shift 2
 folder=$(mktemp -d)

@@ -63,7 +63,7 @@ let current = null;
 
 function uploaded() {
   const body = new FormData();
-  for (const name of ["scale", "format", "quality"]) if (by(name).value) body.append(name, by(name).value);
+  for (const name of ["scale", "format", "quality", "metadata"]) if (by(name).value) body.append(name, by(name).value);
   body.append("file", by("file").files[0]);
   return body;
 }

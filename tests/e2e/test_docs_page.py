@@ -100,7 +100,7 @@ async def test_the_keyboard_is_enough(page: Page, stack: Stack) -> None:
     while (now := await page.value(focus)) != "Show my limits":
         reached.append(now)
         await page.press("Tab")
-    assert reached == ["key", "file", "scale", "format", "quality", "send"]
+    assert reached == ["key", "file", "scale", "format", "quality", "metadata", "send"]
     await page.press("Enter")
     assert "pro" in await page.until("document.querySelector('#tier').textContent")
 

@@ -1,6 +1,7 @@
 """Any bytes are a form with a spooled file, or a refusal that a client understands.
 
-The first line is the declared type, the second byte of the rest says in which pieces it arrives.
+The first line is the declared type, the first byte of the rest how long the pieces are in which it
+arrives.
 Run it with `python -m tests.fuzz.upload FOLDER`.
 """
 

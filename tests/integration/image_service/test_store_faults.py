@@ -305,7 +305,7 @@ async def test_a_file_store_that_fails_for_a_while_costs_attempts_only(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The job is begun again after a pause, and succeeds."""
-    monkeypatch.setattr(worker, "_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(worker, "PAUSES_S", (0.01, 0.01))
     times = MAX_ATTEMPTS - 1
     fault = _first_fails(getattr(FolderFileStore, call), FilesError("x"), times)
     monkeypatch.setattr(FolderFileStore, call, fault)
@@ -322,7 +322,7 @@ async def test_a_file_store_that_goes_on_failing_fails_the_job(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the last attempt, as our fault, and nothing is left behind."""
-    monkeypatch.setattr(worker, "_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(worker, "PAUSES_S", (0.01, 0.01))
     monkeypatch.setattr(FolderFileStore, "keep_result", _failing(FilesError("planted")))
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:

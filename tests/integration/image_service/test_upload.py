@@ -2,10 +2,11 @@
 
 import asyncio
 import io
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path, PosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from aiohttp import ClientSession, FormData, web
 from image_service import upload
 from image_service.storage.objects import open_files
 from image_service.testing import identity
+from tests.integration.image_service.ensemble import UPSCALE, Ensemble
 from tests.integration.image_service.upload_server import upload_app
 
 _HERE = Path(__file__).parent
@@ -141,33 +143,31 @@ async def test_a_form_that_does_not_arrive_in_time_leaves_nothing(
 
 
 @pytest.fixture
-def server(kept: Path, spool: Path) -> Iterator[tuple[int, int]]:
-    """Process id and port of a server that does nothing but take uploads."""
-    command = [sys.executable, str(_HERE / "upload_server.py"), str(kept), str(spool)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield process.pid, int(process.stdout.readline())
-        finally:
-            process.terminate()
+async def ensemble(tmp_path: Path) -> AsyncIterator[Ensemble]:
+    """The service without workers: what is accepted stays."""
+    made = Ensemble(tmp_path, workers=0)
+    try:
+        await made.start_all()
+        yield made
+    finally:
+        await made.close()
+        shutil.rmtree(tmp_path / "files", ignore_errors=True)  # two gigabytes
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_many_large_uploads_at_once_take_little_memory(
-    server: tuple[int, int], kept: Path, spool: Path
-) -> None:
-    """Twenty files of 100 MB arrive together within 300 MB, and none is lost."""
-    pid, port = server
-    arguments = [str(port), str(_CLIENTS), str(_SIZE)]
-    clients = subprocess.run(
-        [sys.executable, str(_HERE / "upload_clients.py"), *arguments],
+async def test_many_large_uploads_at_once_take_little_memory(ensemble: Ensemble) -> None:
+    """Twenty files of 100 MB arrive together within 300 MB, and every one is a job."""
+    clients = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(_HERE / "upload_clients.py"), ensemble.url + UPSCALE),
+        *(str(_CLIENTS), str(_SIZE)),
         stdout=subprocess.PIPE,
-        check=True,
     )
-    assert int(clients.stdout) == _CLIENTS
-    assert _peak_memory(pid) < _MOST_MEMORY
-    assert _files(kept, spool) == []
+    made, _ = await clients.communicate()
+    assert int(made) == _CLIENTS
+    kept = [path.stat().st_size for path in _files(ensemble.folder / "files")]
+    assert kept == [_SIZE] * _CLIENTS
+    assert _peak_memory(ensemble.pid("api")) < _MOST_MEMORY
 
 
 def _peak_memory(pid: int) -> int:
