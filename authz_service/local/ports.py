@@ -1,14 +1,19 @@
 """Ports of the stack: the wanted one, or a free one where the wanted one is 0."""
 
 import errno
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from authz_service.errors import StackError
 
 LOOPBACK = "127.0.0.1"
+
+# Below where Linux and macOS let connections leave from: none takes the port before its part does.
+_FREE = range(20_000, 32_000)
+_TRIES = 100
 
 
 class Claim(Protocol):
@@ -28,17 +33,34 @@ def claims() -> Iterator[Claim]:
     with ExitStack() as held:
 
         def claim(port: int, *, purpose: str, setting: str) -> int:
-            probe = held.enter_context(socket.socket(socket.AF_INET))
-            # A port that connections have just left can be listened on again.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((LOOPBACK, port))
-                probe.listen()
+                probe = _listening(port) if port else _listening_somewhere()
             except OSError as error:
                 raise StackError(_problem(error, port, purpose, setting)) from error
+            held.enter_context(probe)
             return int(probe.getsockname()[1])
 
         yield claim
+
+
+def _listening(port: int) -> socket.socket:
+    probe = socket.socket(socket.AF_INET)
+    try:
+        # A port that connections have just left can be listened on again.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((LOOPBACK, port))
+        probe.listen()
+    except OSError:
+        probe.close()
+        raise
+    return probe
+
+
+def _listening_somewhere() -> socket.socket:
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            return _listening(secrets.choice(_FREE))
+    return _listening(0)
 
 
 def _problem(error: OSError, port: int, purpose: str, setting: str) -> str:

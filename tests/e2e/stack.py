@@ -121,6 +121,12 @@ class Stack:
         self.process.send_signal(number)
         return self.wait()
 
+    def close(self) -> None:
+        """Stop the stack, if it has not ended by itself."""
+        if self.process.poll() is None:
+            self.stop()
+        self.wait()
+
     def wait(self) -> int:
         """Wait for the end; the exit code."""
         code = self.process.wait(timeout=60)
@@ -213,5 +219,4 @@ def running(policy: Mapping[str, Any] | None = None, /, **environment: str) -> I
             stack.wait_until_ready()
             yield stack
         finally:
-            if stack.process.poll() is None:
-                stack.stop()
+            stack.close()

@@ -64,3 +64,11 @@ def test_what_is_no_port_is_a_configuration_error(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         _port(text, "PORT")
     assert caught.value.problems == (f"PORT: {text!r} is no port; write 0 for a free one",)
+
+
+def test_a_free_port_is_none_that_a_connection_may_leave_from() -> None:
+    """Else a connection could take it before its part listens."""
+    with claims() as claim:
+        ports = {claim(0, purpose="tests", setting="") for _ in range(20)}
+    assert len(ports) == 20
+    assert max(ports) < 32_768
