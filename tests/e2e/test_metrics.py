@@ -1,6 +1,7 @@
 """What Prometheus scrapes is what clients saw."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from tests.e2e.client import HOST, MULTIPART, Client
 from tests.e2e.conftest import encoded
 from tests.e2e.processes import eventually
 from tests.e2e.stack import Stack, running
+from tests.monitoring.rule_files import TARGET_LABELS, known
 
 LIMITS = "/api/v1/images/limits"
 UPSCALE = "/api/v1/images/upscale"
@@ -207,6 +209,46 @@ def test_the_public_port_of_the_local_stack_shows_everything(stack: Stack) -> No
     assert {"imagen_http_requests_total", "authz_decisions_total"} <= names
     assert {"imagen_queue_depth", "imagen_job_processing_seconds_count"} <= names
     assert "envoy_server_live" in names
+
+
+def test_envoys_own_port_shows_what_alerts_read(stack: Stack) -> None:
+    """With the documented labels; errors of limits are there from the first one on."""
+    stack.client.get(LIMITS, [("X-API-Key", stack.fresh_key())])
+
+    # Not parsed: the parser adds the `_total` that Envoy leaves out, and Prometheus does not.
+    text = stack.scrape.get("/metrics").body.decode()
+    shown = {
+        name: set(re.findall(r'(\w+)="', labels))
+        for name, labels in re.findall(r"^(\w+)\{(.*)\}", text, re.MULTILINE)
+    }
+    documented = {
+        name: set(series.labels - TARGET_LABELS)
+        for name, series in known().items()
+        if name.startswith("envoy_") and name != "envoy_cluster_ratelimit_error"
+    }
+    assert len(documented) > 5
+    assert {name: shown.get(name) for name in documented} == documented
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc")
+def test_checks_that_no_worker_answers_are_counted_by_envoy_alone(stack: Stack) -> None:
+    """Workers that hang count nothing, so an objective that asked them would see no trouble."""
+    key = [("X-API-Key", stack.fresh_key())]
+    errors = total(scraped(stack.scrape), "envoy_http_ext_authz_error_total")
+    decisions = total(scraped(stack.operations), "authz_decisions_total")
+    workers = worker_pids(stack)
+
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert stack.client.get(LIMITS, key).status == 503
+        assert total(scraped(stack.operations), "authz_decisions_total") == decisions
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+
+    assert total(scraped(stack.scrape), "envoy_http_ext_authz_error_total") == errors + 1
+    assert eventually(lambda: stack.client.get(LIMITS, key).status == 200)
 
 
 def test_the_operators_port_answers_three_questions(stack: Stack) -> None:

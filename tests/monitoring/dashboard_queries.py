@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import promql_parser as promql
-
 from monitoring.grafana.dashboard import FILE
+from tests.monitoring.expressions import Use, grouping, uses
 
 ROOT: Final = Path(__file__).parents[2]
 WINDOW: Final = "$__rate_interval"
@@ -22,19 +21,6 @@ class Documented:
 
     type: str
     labels: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Series in a query: their name, and the function of their range; none for values as they are.
-
-    `selector` is all of them, as the query has it, without the range.
-    """
-
-    series: str
-    selector: str
-    function: str | None
-    matched: frozenset[str]
 
 
 def dashboard() -> Any:  # noqa: ANN401 - JSON is what it is
@@ -54,41 +40,18 @@ def queries() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
-def parsed(query: str) -> promql.Expr:
-    """A query with a window of a minute.
+def series_of(query: str) -> list[Use]:
+    """Every series in a query of the dashboard, which has a window of a minute.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no PromQL.
     """
-    return promql.parse(query.replace(WINDOW, "1m"))
-
-
-def uses(query: str) -> list[Use]:
-    """Every series in a query."""
-    found: list[Use] = []
-    functions: list[str] = []  # of the range that comes next
-
-    def visit(node: promql.Expr) -> None:
-        if isinstance(node, promql.Call):
-            ranges = [it for it in node.args if isinstance(it, promql.MatrixSelector)]
-            functions.extend(node.func.name for _ in ranges)
-        elif isinstance(node, promql.VectorSelector):
-            found.append(_use(node, functions.pop() if functions else None))
-
-    promql.walk(parsed(query), visit)
-    return found
+    return uses(query.replace(WINDOW, "1m"))
 
 
 def grouped(query: str) -> set[str]:
-    """Every label by which a query sums up."""
-    found: set[str] = set()
-
-    def visit(node: promql.Expr) -> None:
-        if isinstance(node, promql.AggregateExpr) and node.modifier is not None:
-            found.update(node.modifier.labels)
-
-    promql.walk(parsed(query), visit)
-    return found
+    """Every label by which a query of the dashboard sums up."""
+    return grouping(query.replace(WINDOW, "1m"))
 
 
 def documented() -> Mapping[str, Documented]:
@@ -111,9 +74,3 @@ def family(series: str) -> str:
         if base != series and base in known and known[base].type == "histogram":
             return base
     return series
-
-
-def _use(selector: promql.VectorSelector, function: str | None) -> Use:
-    assert selector.name is not None
-    matched = frozenset(it.name for it in selector.matchers.matchers)
-    return Use(selector.name, str(selector), function, matched)

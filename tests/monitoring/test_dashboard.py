@@ -19,9 +19,8 @@ from tests.monitoring.dashboard_queries import (
     family,
     grouped,
     panels,
-    parsed,
     queries,
-    uses,
+    series_of,
 )
 
 ALL = list(queries())
@@ -37,12 +36,12 @@ def test_the_file_is_what_the_code_builds_now() -> None:
 def test_every_query_parses() -> None:
     """Types of arguments included."""
     for _, query in ALL:
-        parsed(query)
+        series_of(query)
 
 
 def test_every_series_is_documented() -> None:
     """By its name in docs/metrics.md, a histogram's parts by that of the histogram."""
-    asked = {use.series for _, query in ALL for use in uses(query)}
+    asked = {use.series for _, query in ALL for use in series_of(query)}
 
     assert sorted(it for it in asked if family(it) not in documented()) == []
 
@@ -50,7 +49,7 @@ def test_every_series_is_documented() -> None:
 def test_every_label_is_documented() -> None:
     """Those that are matched and those that are grouped by, with the series that they are of."""
     for _, query in ALL:
-        known = {use: documented()[family(use.series)].labels for use in uses(query)}
+        known = {use: documented()[family(use.series)].labels for use in series_of(query)}
         assert [use for use, labels in known.items() if not use.matched <= labels] == []
         assert grouped(query) - {"le"} <= set().union(*known.values()), query
 
@@ -58,7 +57,7 @@ def test_every_label_is_documented() -> None:
 def test_only_what_grows_is_asked_for_its_growth() -> None:
     """Counters and histograms stand in rate or increase, gauges and infos never do."""
     for _, query in ALL:
-        for use in uses(query):
+        for use in series_of(query):
             grows = documented()[family(use.series)].type in {"counter", "histogram"}
             assert grows == (use.function in {"rate", "increase"}), query
 

@@ -17,7 +17,7 @@ from tests.e2e.conftest import encoded
 from tests.e2e.jwks_server import JwksServer, jwks_server
 from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
 from tests.monitoring.dashboard_prometheus import Prometheus, prometheus
-from tests.monitoring.dashboard_queries import queries, uses
+from tests.monitoring.dashboard_queries import queries, series_of
 
 PROGRAM: Final = shutil.which("prometheus")
 LIMITS: Final = "/api/v1/images/limits"
@@ -165,7 +165,7 @@ def silent(scraping: Prometheus, start_s: float) -> list[tuple[str, str]]:
     left = [
         (title, asked)
         for title, query in queries()
-        for asked in (query, *(use.selector for use in uses(query)))
+        for asked in (query, *(use.selector for use in series_of(query)))
     ]
     ends = time.perf_counter() + SEEN_WITHIN_S
     while left and time.perf_counter() < ends:
