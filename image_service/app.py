@@ -33,7 +33,7 @@ from image_service.upkeep import Upkeep
 from image_service.worker import PAUSES_S, Worker
 from image_service.workspace import private_folder
 
-MAX_JOBS: Final = 10_000
+MAX_JOBS: Final = 250_000
 # The largest allowed picture, 268 megapixels, was measured at 3.4 GB (GIF) and 61 s (PNG). Only
 # WebP with transparency would take more, 8 GB: it is refused with advice instead.
 TRANSFORM_MEMORY_BYTES: Final = 5 * 1024**3
