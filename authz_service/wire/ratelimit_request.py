@@ -18,6 +18,9 @@ MAX_DESCRIPTORS: Final = 256
 MAX_ENTRIES: Final = 64
 """Of one descriptor. A question of more would hold up the worker, and the store, for everybody."""
 
+MAX_HITS: Final = (1 << 32) - 1
+"""Of one descriptor, as of a whole request: more than that no counter of metrics can tell apart."""
+
 _UNITS: Final[Mapping[int, Unit]] = {unit.number: unit for unit in Unit}
 
 
@@ -26,7 +29,7 @@ def decode_rate_limit_request(message: pb.RateLimitRequest) -> RateLimitRequest:
 
     Raises:
         UnanswerableError: it has no domain or no descriptor, in the words of envoyproxy/ratelimit.
-        TooLargeError: it has more parts than are looked at. The text says which.
+        TooLargeError: it has more parts, or hits, than are looked at. The text says which.
         ValueError: it asks for what nobody can count. The text says what and where.
     """
     if not message.domain:
@@ -104,6 +107,8 @@ def _descriptor(message: pb.RateLimitDescriptor, place: int) -> Descriptor:
         raise TooLargeError(f"descriptors[{place}].entries: more than {MAX_ENTRIES}")
     if message.is_negative_hits:
         raise ValueError(f"descriptors[{place}].is_negative_hits: hits cannot be given back")
+    if message.hits_addend.value > MAX_HITS:
+        raise TooLargeError(f"descriptors[{place}].hits_addend: more than {MAX_HITS}")
     return Descriptor(
         entries=tuple(Entry(entry.key, entry.value) for entry in message.entries),
         override=_override(message, place),

@@ -23,7 +23,7 @@ DESCRIPTORS = st.builds(
     entries=st.lists(st.builds(Entry, TEXT, TEXT), max_size=4).map(tuple),
     override=st.none()
     | st.builds(Override, requests_per_unit=UINT32, unit=st.sampled_from(list(Unit))),
-    hits_addend=st.none() | st.integers(0, 2**64 - 1),
+    hits_addend=st.none() | UINT32,
 )
 QUESTIONS = st.builds(
     RateLimitRequest,

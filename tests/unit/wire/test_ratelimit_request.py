@@ -78,11 +78,11 @@ def test_no_hits_are_told_from_zero_hits(client: Client) -> None:
         descriptors=[
             client.descriptor(("a", "b")),
             client.descriptor(("a", "b"), hits_addend=0),
-            client.descriptor(("a", "b"), hits_addend=2**64 - 1),
+            client.descriptor(("a", "b"), hits_addend=2**32 - 1),
         ],
     )
     assert asked.hits_addend == 0
-    assert [it.hits_addend for it in asked.descriptors] == [None, 0, 2**64 - 1]
+    assert [it.hits_addend for it in asked.descriptors] == [None, 0, 2**32 - 1]
 
 
 @pytest.mark.parametrize("unit", Unit)
@@ -108,6 +108,14 @@ def test_hits_to_give_back_are_refused(client: Client) -> None:
     giving = client.descriptor(("a", "b"), hits_addend=1, is_negative_hits=True)
     with pytest.raises(ValueError, match=r"descriptors\[0\].is_negative_hits"):
         client.read(domain="d", descriptors=[giving])
+
+
+@pytest.mark.parametrize("hits", [2**32, 2**64 - 1])
+def test_hits_are_bounded(client: Client, hits: int) -> None:
+    """One such question would leave a rule's counter in the metrics deaf to all others."""
+    many = client.descriptor(("a", "b"), hits_addend=hits)
+    with pytest.raises(TooLargeError, match=r"descriptors\[1\].hits_addend: more than 4294967295"):
+        client.read(domain="d", descriptors=[client.descriptor(("a", "b")), many])
 
 
 def test_a_question_is_bounded(client: Client) -> None:
