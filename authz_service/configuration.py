@@ -264,9 +264,9 @@ def _key_sources(settings: Settings) -> list[Source]:
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """How the latest look at the files went. `refused` has the problems of parts not in force."""
+    """What is in force, and the problems of the parts whose newest files are not."""
 
-    digest: str
+    in_force: Mapping[str, str | int]
     refused: Mapping[Section, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -302,7 +302,7 @@ class ConfigurationWatch:
         self._parts = parts
         self._current = current
         self._last_read = current.newest.files
-        self.status = FileStatus(current.policy.digest)
+        self.status = FileStatus(digests(current))
 
     async def run(self) -> None:
         """Follow the files until cancelled."""
@@ -341,7 +341,7 @@ class ConfigurationWatch:
 
     def _tell(self, refused: Mapping[Section, tuple[str, ...]]) -> None:
         before = self.status.refused
-        self.status = FileStatus(self._current.policy.digest, refused)
+        self.status = FileStatus(digests(self._current), refused)
         for part, problems in refused.items():
             if problems != before.get(part):  # the same at every try is told once
                 _log.error(
@@ -352,7 +352,7 @@ class ConfigurationWatch:
 
 
 def digests(loaded: Configuration) -> Mapping[str, str | int]:
-    """Which configuration it is, for the log: digests and numbers."""
+    """Which configuration it is, for logs and `/readyz`: digests and numbers."""
     told: dict[str, str | int] = {
         "policy": loaded.policy.digest,
         "keys": len(loaded.credentials.keys),

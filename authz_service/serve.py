@@ -215,7 +215,7 @@ class _Service:
         return Status(
             self._phase(),
             {
-                "policy": watch.digest,
+                **watch.in_force,
                 "not_in_force": [part.value for part in watch.refused],
                 "refused": list(watch.problems),
                 "workers": {"serving": len(self._workers.serving), "of": self._settings.workers},

@@ -155,12 +155,12 @@ def files(tmp_path: Path) -> Files:
 async def test_a_changed_policy_comes_into_force(files: Files) -> None:
     """It is adopted once, and its digest is told."""
     async with files.watched() as watch:
-        before = watch.status.digest
+        before = watch.status.in_force["policy"]
         files.write_policy(rate=20)
         await soon(lambda: bool(files.adopted))
 
     assert files.rates() == [20]
-    assert watch.status.digest == files.adopted[0].policy.digest != before
+    assert watch.status.in_force["policy"] == files.adopted[0].policy.digest != before
 
 
 async def test_a_changed_key_file_comes_into_force(files: Files) -> None:
@@ -188,14 +188,14 @@ async def test_a_change_between_reading_and_watching_is_seen(files: Files) -> No
 async def test_a_bad_state_changes_nothing_and_a_good_one_recovers(files: Files) -> None:
     """Every problem of both files is told; nothing of them is adopted."""
     async with files.watched() as watch:
-        before = watch.status.digest
+        before = watch.status.in_force["policy"]
         files.policy.write_text("version: 2\nroutes: []\n")
         files.keys.write_text("[{tier: free, key: canary-of-the-keys}]")
         await soon(lambda: bool(watch.status.problems))
         await soon(lambda: any("keys.yaml" in it for it in watch.status.problems))
         assert any("policy.yaml:1" in it for it in watch.status.problems)
         assert "canary" not in "\n".join(watch.status.problems)
-        assert watch.status.digest == before
+        assert watch.status.in_force["policy"] == before
         assert not files.adopted
         assert [*files.judged[-1].refused] == [Section.POLICY]
 
@@ -301,14 +301,17 @@ async def test_a_bad_policy_keeps_no_descriptor_rules_back(files: Files) -> None
     files.write_limits(user=5)
     with capture_logs() as logs:
         async with files.watched() as watch:
-            before = watch.status.digest
+            before = watch.status.in_force["policy"]
             files.policy.write_text("version: 2\n")
             files.write_limits(user=6)
             await soon(lambda: bool(files.adopted) and bool(watch.status.refused))
             assert user_limit(files.adopted[-1]) == 6
             assert rate_of(files.adopted[-1], "free") == 10
             assert REVOKED in files.adopted[-1].credentials.keys
-            assert (watch.status.digest, [*watch.status.refused]) == (before, [Section.POLICY])
+            assert (watch.status.in_force["policy"], [*watch.status.refused]) == (
+                before,
+                [Section.POLICY],
+            )
     assert {it.get("part") for it in logs if it["log_level"] == "error"} == {"policy"}
 
 

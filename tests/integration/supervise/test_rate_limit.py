@@ -105,6 +105,8 @@ def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
     wait_until_ready(service)
     assert service.check(0, "key-in-a-file")
 
+    good = readiness(service)["descriptors"]
+
     rules.write_text("domain: shop\nratelimit: 1\n", "utf-8")
     eventually(lambda: told(service, "authz_ratelimit_files_failed 1"))
     assert told(service, 'authz_policy_loads_total{outcome="success"} 2')  # those of the start
@@ -117,9 +119,12 @@ def test_a_bad_file_of_limits_keeps_no_key_from_being_revoked(
     assert told(service, "authz_policy_failed 0")
     assert [asked(service).status for _ in range(5)] == [200, 200, 200, 200, 429]
 
+    assert readiness(service)["descriptors"] == good
+
     rules.write_text(FILE.format(limit=5), "utf-8")
     eventually(lambda: told(service, "authz_ratelimit_files_failed 0"))
     eventually(lambda: readiness(service)["not_in_force"] == [])
+    assert readiness(service)["descriptors"] != good
 
 
 def test_limits_by_descriptor_need_no_policy_and_no_keys(
