@@ -30,6 +30,7 @@ from authz_service.observe.metrics import (
     KEY_STORE_GAUGE,
 )
 from authz_service.observe.rate_limit_series import JsonSeries
+from authz_service.observe.restart_series import RestartSeries
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -96,12 +97,14 @@ class _Service:
         self._policy = configuration.policy
         self._descriptors = configuration.descriptors
         self._turns = itertools.count()
+        restarts = RestartSeries()
         self._workers = Workers(
             lambda index: worker_part(index, settings, environment),
             count=settings.workers,
             clock=SystemClock(),
             answers=lambda index: is_there(settings.listen_addresses[index]),
             died=self._worker_died,
+            restarted=restarts.restarted,
         )
         self._watch = ConfigurationWatch(
             settings=settings, environment=environment, current=configuration, adopt=self._adopt
@@ -115,6 +118,7 @@ class _Service:
             prefix=lambda: self._policy.metrics_prefix,
         )
         self._scrape.register(self._envoy.collector)
+        self._scrape.register(restarts.collector)
         place = settings.operations_listen
         self._operations = Operations(
             place.host,

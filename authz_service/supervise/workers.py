@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from enum import StrEnum
 
 import structlog
 
@@ -22,11 +23,18 @@ _CONFIGURATION_REFUSED = 2
 _CONFIGURATION_RETRY_MS = 3_000
 
 
+class Cause(StrEnum):
+    """Why a worker is started anew."""
+
+    DIED = "died"  # it ended, or somebody else ended it
+    HUNG = "hung"  # it did not begin, or answered no longer, and was killed for that
+
+
 class Workers:
     """Keeps every worker running.
 
     `make` says how one is started, `answers` whether one is there at all, draining or not; `died`
-    is told the number and the process id of each that ended.
+    is told the number and the process id of each that ended, `restarted` why one is started anew.
     """
 
     def __init__(
@@ -37,14 +45,17 @@ class Workers:
         clock: Clock,
         answers: Callable[[int], Awaitable[bool]],
         died: Callable[[int, int], None],
+        restarted: Callable[[Cause], None],
     ) -> None:
         self._make = make
         self._answers = answers
         self._clock = clock
         self._died = died
+        self._restarted = restarted
         self._restarts = Restarts()
         self._running: list[RunningPart | None] = [None] * count
         self._answering: set[int] = set()
+        self._hung: set[int] = set()
         self._has_served = False
 
     @property
@@ -85,6 +96,8 @@ class Workers:
             delay_ms = self._delay_ms(part, death)
             _log.error("worker died", worker=index, death=death, restart_in_ms=delay_ms)
             await asyncio.sleep(delay_ms / 1000)
+            self._restarted(Cause.HUNG if index in self._hung else Cause.DIED)
+            self._hung.discard(index)
 
     def _delay_ms(self, part: RunningPart, death: str) -> int:
         """How long a dead worker stays dead.
@@ -126,6 +139,7 @@ class Workers:
         if part.exit_code is not None:
             return
         _log.error("worker hangs", worker=index)
+        self._hung.add(index)
         part.kill()
 
     async def _until_hung(self, index: int) -> None:

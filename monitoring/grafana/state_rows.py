@@ -286,6 +286,12 @@ def _cost() -> Row:
                 Query(checks, "checks"),
             ),
             graph(
+                "Workers started anew",
+                "In each interval. `died`: it ended; `hung`: it answered no longer and was killed.",
+                units.Short,
+                Query(increase("authz_worker_restarts_total", "reason"), "{{reason}}"),
+            ),
+            graph(
                 "Parts left out of a scrape",
                 "Workers or Envoy that did not tell their series in time, in each interval.",
                 units.Short,

@@ -127,17 +127,19 @@ def test_decisions_are_counted_over_all_workers(stack: Stack) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc")
 def test_what_a_dead_worker_counted_is_kept(stack: Stack) -> None:
-    """A counter never falls: what was scraped before a SIGKILL is there after it."""
+    """What was scraped before a SIGKILL is there after it, and so is the restart."""
     stack.client.get(LIMITS, [("X-API-Key", stack.fresh_key("pro"))])
-    before = value(scraped(stack.operations), "authz_decisions_total", **ALLOWED)
+    first = scraped(stack.operations)
+    before = value(first, "authz_decisions_total", **ALLOWED)
     victim = worker_pids(stack)[0]
 
     os.kill(victim, signal.SIGKILL)
     while victim in worker_pids(stack) or len(worker_pids(stack)) < 2 or serving(stack) < 2:
         time.sleep(0.05)
 
-    after = value(scraped(stack.operations), "authz_decisions_total", **ALLOWED)
-    assert after == before > 0
+    last = scraped(stack.operations)
+    assert value(last, "authz_decisions_total", **ALLOWED) == before > 0
+    assert grown(first, last, "authz_worker_restarts_total") == [({"reason": "died"}, 1)]
 
 
 def serving(stack: Stack) -> int:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from authz_service.errors import StackError
 from authz_service.supervise import workers as workers_module
 from authz_service.supervise.process import Part, start
-from authz_service.supervise.workers import Workers
+from authz_service.supervise.workers import Cause, Workers
 from authz_service.testing.clock import ManualClock
 
 REFUSED = 2  # how a worker ends that finds its files wrong
@@ -30,7 +30,13 @@ async def no(*_: object) -> bool:
     return False
 
 
-def workers(count: int, code: int, *, ready: Callable[[], Awaitable[bool]] = yes) -> Workers:
+def workers(
+    count: int,
+    code: int,
+    *,
+    ready: Callable[[], Awaitable[bool]] = yes,
+    restarted: Callable[[Cause], None] = lambda _: None,
+) -> Workers:
     """Workers that each end with this code a moment after their start."""
     part = Part(
         name="worker",
@@ -39,7 +45,12 @@ def workers(count: int, code: int, *, ready: Callable[[], Awaitable[bool]] = yes
         environment={},
     )
     return Workers(
-        lambda _: part, count=count, clock=ManualClock(), answers=yes, died=lambda *_: None
+        lambda _: part,
+        count=count,
+        clock=ManualClock(),
+        answers=yes,
+        died=lambda *_: None,
+        restarted=restarted,
     )
 
 
@@ -99,3 +110,38 @@ async def test_a_worker_that_never_begins_hangs(monkeypatch: pytest.MonkeyPatch)
     assert told == [{"event": "worker hangs", "worker": 7, "log_level": "error"}]
     with pytest.raises(StackError, match="killed by SIGKILL"):
         await part.fail_when_dead()
+
+
+async def test_every_new_start_is_told_and_the_end_is_none() -> None:
+    """Of five workers that died, four were started anew; the first start of one is no restart."""
+    told: list[Cause] = []
+    with pytest.raises(StackError):
+        await workers(1, 1, restarted=told.append).run()
+
+    assert told == [Cause.DIED] * 4
+
+
+async def test_a_new_start_after_a_hang_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never begins and was killed hung; the one after it that ends by itself died."""
+    monkeypatch.setattr(workers_module, "_START_TIMEOUT_S", 0.1)
+    told: list[Cause] = []
+    commands = [SLEEPS, ENDS]
+    keeping = Workers(
+        lambda _: Part(
+            name="worker",
+            command=commands.pop(0) if commands else SLEEPS,
+            ready=no,
+            environment={},
+        ),
+        count=1,
+        clock=ManualClock(),
+        answers=yes,
+        died=lambda *_: None,
+        restarted=told.append,
+    )
+    async with kept(keeping) as task:
+        async with asyncio.timeout(10):
+            while len(told) < 2:
+                await asyncio.wait([task], timeout=0.02)
+
+    assert told == [Cause.HUNG, Cause.DIED]
