@@ -22,6 +22,7 @@ from authz_service.configuration import (
 from authz_service.envoy_files import admin_socket, write_envoy_files
 from authz_service.errors import StackError, UnanswerableError
 from authz_service.identity.peppers import others_may_read
+from authz_service.observe.build_info import build_info
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import (
     FALLBACK_GAUGE,
@@ -119,6 +120,7 @@ class _Service:
         )
         self._scrape.register(self._envoy.collector)
         self._scrape.register(restarts.collector)
+        self._scrape.register(build_info())
         place = settings.operations_listen
         self._operations = Operations(
             place.host,

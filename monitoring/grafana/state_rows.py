@@ -286,6 +286,15 @@ def _cost() -> Row:
                 Query(checks, "checks"),
             ),
             graph(
+                "Releases that run",
+                "Supervisors by their release; two lines for as long as a roll-out lasts.",
+                units.Short,
+                Query(
+                    "count by (version, python) (authz_build_info)",
+                    "{{version}}, Python {{python}}",
+                ),
+            ),
+            graph(
                 "Workers started anew",
                 "In each interval. `died`: it ended; `hung`: it answered no longer and was killed.",
                 units.Short,

@@ -208,7 +208,7 @@ def test_the_public_port_of_the_local_stack_shows_everything(stack: Stack) -> No
     assert len(types) == len(set(types))
     names = {name for name, _ in samples}
 
-    assert {"imagen_http_requests_total", "authz_decisions_total"} <= names
+    assert {"imagen_http_requests_total", "authz_decisions_total", "authz_build_info"} <= names
     assert {"imagen_queue_depth", "imagen_job_processing_seconds_count"} <= names
     assert "envoy_server_live" in names
 
