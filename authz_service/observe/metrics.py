@@ -168,6 +168,10 @@ class Metrics:
         """Whether the shared store is left alone for now."""
         self._store.fallback_active.set(active)
 
+    def breakers_followed(self, open_count: Callable[[], int]) -> None:
+        """From now on there are breakers before the shared store: how many of them are open."""
+        self._store.breakers_open.set_function(open_count)
+
     def fallback_decided(self, scope: Scope) -> None:
         """A charge was counted in this process, or not at all, instead of the shared store."""
         self._store.fallback_decisions[scope].inc()
@@ -272,6 +276,12 @@ class _StoreSeries:
             FALLBACK_GAUGE,
             "1 while the shared counter store, or a part of it, is left alone because it keeps "
             "failing; the greatest over workers.",
+            registry=registry,
+        )
+        self.breakers_open = Gauge(
+            "authz_store_breaker_open",
+            "Nodes of the shared counter store whose circuit breaker is open; the greatest over "
+            "workers.",
             registry=registry,
         )
         decisions = Counter(

@@ -23,6 +23,11 @@ class Breakers:
         """Whether calls to any part are being held back."""
         return any(breaker.is_open for breaker in self._breakers.values())
 
+    @property
+    def open_count(self) -> int:
+        """To how many parts calls are being held back."""
+        return sum(breaker.is_open for breaker in self._breakers.values())
+
     def of(self, part: str, now_ms: int) -> Breaker:
         """The breaker of a part; a new one where nothing is known of it."""
         self._asked_ms[part] = now_ms

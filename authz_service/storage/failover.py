@@ -40,6 +40,7 @@ class FailoverStore:
         self._clock = clock
         self._metrics = metrics
         self._breakers = Breakers()
+        metrics.breakers_followed(lambda: self._breakers.open_count)
         self._denials = Denials()
         self._hit_denials = HitDenials()
         self._is_failing = False

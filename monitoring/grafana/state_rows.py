@@ -62,6 +62,12 @@ def _store() -> Row:
                 Query("max(authz_fallback_active)", "active"),
             ),
             graph(
+                "Breakers that are open",
+                "Nodes of the store that are left alone, by the worker with most of them.",
+                units.Short,
+                Query("max(authz_store_breaker_open)", "nodes"),
+            ),
+            graph(
                 "Charges not counted in the shared store",
                 "`local`: counted in one process only; `uncounted`: nowhere.",
                 units.CountsPerSecond,

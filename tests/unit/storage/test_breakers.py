@@ -20,6 +20,7 @@ def test_a_part_that_fails_keeps_no_call_from_another() -> None:
     breakers = Breakers()
     open_part(breakers, "a")
     assert breakers.is_open
+    assert breakers.open_count == 1
     assert breakers.of("a", 1).ask(1) is None
     assert breakers.of("b", 1).ask(1) is not None
 

@@ -40,8 +40,9 @@ class Stack:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.shared = FaultyStore(MemoryStore(self.clock))
+        self.metrics = Metrics()
         self.store = FailoverStore(
-            self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=Metrics()
+            self.shared, stand_in=StandIn(self.clock), clock=self.clock, metrics=self.metrics
         )
 
     async def charge(
@@ -53,6 +54,12 @@ class Stack:
     async def answer(self) -> Metered:
         """Make a charge that no limit denies."""
         return await self.store.charge("key:a", WIDE)
+
+    def breakers_open(self) -> str:
+        """How many, as a scrape would tell it."""
+        lines = self.metrics.exposition().decode().splitlines()
+        (line,) = [it for it in lines if it.startswith("authz_store_breaker_open ")]
+        return line.split()[1]
 
     async def fail(self, times: int = INCIDENTS_TO_OPEN) -> None:
         """Let the shared store fail, one call after the other."""
@@ -348,3 +355,21 @@ async def test_closing_closes_both() -> None:
     await stack.store.close()
     with pytest.raises(StoreError, match="closed"):
         await stack.charge()
+
+
+async def test_open_breakers_are_counted_by_part() -> None:
+    """Each part that is left alone is one more, until it answers again."""
+    stack = Stack()
+    stack.shared.parts = {"key:a": "a", "key:b": "b"}
+    told = [stack.breakers_open()]
+    stack.shared.fault = Fault.FAILING
+    for subject in ("key:a", "key:b"):
+        for _ in range(INCIDENTS_TO_OPEN):
+            await stack.store.charge(subject, WIDE)
+        told.append(stack.breakers_open())
+    stack.shared.fault = None
+    for subject in ("key:a", "key:b"):
+        stack.clock.advance(PROBE_INTERVAL_MS)
+        await stack.store.charge(subject, WIDE)
+        told.append(stack.breakers_open())
+    assert told == ["0.0", "1.0", "2.0", "1.0", "0.0"]
