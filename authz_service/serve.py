@@ -30,6 +30,7 @@ from authz_service.observe.metrics import (
     JWKS_KEYS_GAUGE,
     KEY_STORE_GAUGE,
 )
+from authz_service.observe.process_series import Process, ProcessSeries
 from authz_service.observe.rate_limit_series import JsonSeries
 from authz_service.observe.restart_series import RestartSeries
 from authz_service.policy.notes import warnings
@@ -121,6 +122,7 @@ class _Service:
         self._scrape.register(self._envoy.collector)
         self._scrape.register(restarts.collector)
         self._scrape.register(build_info())
+        self._scrape.register(ProcessSeries(Process.SUPERVISOR))
         place = settings.operations_listen
         self._operations = Operations(
             place.host,

@@ -15,6 +15,7 @@ from authz_service.configuration import (
 )
 from authz_service.identity.jwks_source import JwksSources
 from authz_service.observe.metrics import Metrics
+from authz_service.observe.process_series import Process, ProcessSeries
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.transports.listeners import listen
@@ -40,6 +41,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     """
     stop = stop_event()
     metrics = Metrics()
+    metrics.register(ProcessSeries(Process.WORKER))
     sources = signing_key_sources(metrics)
     parts = TokenParts(remote=sources.find, looked_up=metrics.token_looked_up)
     configuration = load_configuration(settings, environment, parts)

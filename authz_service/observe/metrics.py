@@ -19,6 +19,7 @@ from authz_service.observe.buckets import BUCKETS_SECONDS
 from authz_service.observe.exposition import Encoder
 from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
+from authz_service.observe.process_series import MEMORY_GAUGE
 from authz_service.observe.rate_limit_series import RateLimitSeries
 from authz_service.observe.rule_series import RuleSeries
 
@@ -36,6 +37,7 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
     "authz_jwks_last_success_timestamp_seconds": min,
     KEY_STORE_GAUGE: min,
     "authz_key_store_last_read_timestamp_seconds": min,
+    MEMORY_GAUGE: sum,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.registry import Collector
 
 from authz_service.observe.envoy_stats import request_series, stats_filter
+from authz_service.observe.exposition import Encoder
 from authz_service.observe.merge import MalformedExpositionError, Merger, render
 from authz_service.transports.metrics_socket import fetch
 
@@ -21,6 +22,8 @@ _PART_SECONDS: Final = 2.0
 _MAX_ENVOY_BYTES: Final = 16 << 20
 _WORKER: Final = "worker"
 _ENVOY: Final = "envoy"
+_OURSELVES: Final = "supervisor"
+"""Told apart from every worker by its name, and never retired."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +47,7 @@ class Scrape:
         self._prefix = prefix
         self._turn = asyncio.Lock()
         self._registry = CollectorRegistry()
+        self._encoder = Encoder()
         errors = Counter(
             "authz_scrape_errors_total",
             "Parts that were left out of a scrape.",
@@ -53,15 +57,16 @@ class Scrape:
         self._errors = {source: errors.labels(source) for source in (_WORKER, _ENVOY)}
 
     def register(self, collector: Collector) -> None:
-        """Show the series of a part of this process too."""
+        """Show the series of a part of this process too, beside those of workers or among them."""
         self._registry.register(collector)
 
     async def __call__(self, accept: str) -> tuple[bytes, str]:
         """Everything, as text in a format that `accept` allows, and its content type."""
         async with self._turn:
             requests, _ = await asyncio.gather(self._request_series(), self._refresh())
-        own = self._registry.collect()
-        return render([*self._merger.families(), *requests, *own], accept)
+            # Merged, not appended: a series of workers may be one of ours as well.
+            self._merger.update(_OURSELVES, self._encoder.encode(self._registry.collect()))
+        return render([*self._merger.families(), *requests], accept)
 
     async def refresh(self) -> None:
         """Take a snapshot of every worker: one that is killed loses what it counted since."""

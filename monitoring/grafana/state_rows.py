@@ -291,6 +291,18 @@ def _cost() -> Row:
                 units.RequestsPerSecond,
                 Query(checks, "checks"),
             ),
+            stacked(
+                "Processor time",
+                "Processors kept busy, by the supervisor and by all workers together.",
+                units.Short,
+                Query(rate("authz_process_cpu_seconds_total", "process"), "{{process}}"),
+            ),
+            stacked(
+                "Memory",
+                "Resident, of the supervisor and of all workers together. Linux only.",
+                units.BytesIEC,
+                Query("sum by (process) (authz_process_resident_memory_bytes)", "{{process}}"),
+            ),
             graph(
                 "Releases that run",
                 "Supervisors by their release; two lines for as long as a roll-out lasts.",

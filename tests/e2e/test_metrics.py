@@ -142,6 +142,16 @@ def test_what_a_dead_worker_counted_is_kept(stack: Stack) -> None:
     assert grown(first, last, "authz_worker_restarts_total") == [({"reason": "died"}, 1)]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells memory")
+def test_processor_time_and_memory_are_told_of_supervisor_and_workers(stack: Stack) -> None:
+    """Each kind of process has taken some of both."""
+    shown = scraped(stack.operations)
+
+    for process in ("supervisor", "worker"):
+        assert value(shown, "authz_process_cpu_seconds_total", process=process) > 0.01
+        assert value(shown, "authz_process_resident_memory_bytes", process=process) > 1_000_000
+
+
 def serving(stack: Stack) -> int:
     """How many workers serve, as readiness tells it."""
     return int(stack.operations.get("/readyz").json()["details"]["workers"]["serving"])

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from authz_service.envoyconf.render import render
@@ -209,3 +210,17 @@ async def test_envoys_requests_have_our_names(envoy: Envoy, workers: dict[str, P
             await asyncio.sleep(0.1)
             text, _ = await scrape("")
     assert b'imagen_http_request_duration_seconds_bucket{endpoint="/readyz",le="0.0025"' in text
+
+
+async def test_what_workers_and_the_supervisor_both_tell_is_one_family(
+    workers: dict[str, Path],
+) -> None:
+    """A gauge of both is announced once; the greatest of all is shown."""
+    scrape, _ = scrape_of(workers)
+    ours = Gauge("authz_policy_failed", "As workers have it.", registry=None)
+    ours.set(7)
+    scrape.register(ours)
+    for _ in range(2):
+        text, _ = await scrape("")
+        assert text.count(b"# TYPE authz_policy_failed ") == 1
+        assert values(text)["authz_policy_failed"] == 7

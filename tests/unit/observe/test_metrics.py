@@ -19,6 +19,7 @@ from authz_service.core.meter import Scope
 from authz_service.core.verdict import Reason
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import GAUGE_RULES, FetchOutcome, Metrics, StoreOutcome
+from authz_service.observe.process_series import Process, ProcessSeries
 
 _GUIDE: Final = Path(__file__).parents[3] / "docs" / "metrics.md"
 _PASSED: Final = {"route": "read", "reason": "ok", "tier": "free", "decision_id": "a-1"}
@@ -227,15 +228,19 @@ def test_a_part_may_count_for_itself() -> None:
     assert value(metrics, "authz_planted_total") == 3
 
 
-def test_every_rule_is_of_a_gauge_that_exists() -> None:
+def test_every_rule_is_of_a_gauge_that_exists(tmp_path: Path) -> None:
     """And the gauge's own text says which rule it is."""
-    merger = Merger(GAUGE_RULES)
-    merger.update("a", Metrics().exposition())
+    statm = tmp_path / "statm"
+    statm.write_text("3 2 1", "ascii")
+    metrics, merger = Metrics(), Merger(GAUGE_RULES)
+    metrics.register(ProcessSeries(Process.WORKER, statm=statm))
+    merger.update("a", metrics.exposition())
     texts = {family.name: family.documentation for family in merger.families()}
     types = {family.name: family.type for family in merger.families()}
-    for name in GAUGE_RULES:
+    words = {min: "the least over workers.", sum: "the sum over workers."}
+    for name, rule in GAUGE_RULES.items():
         assert types[name] == "gauge"
-        assert texts[name].endswith("the least over workers.")
+        assert texts[name].endswith(words[rule])
 
 
 def test_every_series_is_documented() -> None:
