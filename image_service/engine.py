@@ -40,6 +40,7 @@ from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
 from image_service.storage.base import Claim, FileStore, JobStore
 from image_service.upload import Upload
+from image_service.waiting import race
 
 _RETRY_SOON_S: Final = 5
 _INSPECTION_TURN_S: Final = 15.0
@@ -119,14 +120,7 @@ class Engine:
         Raises:
             JobNotFoundException: it was deleted meanwhile.
         """
-        settling = asyncio.create_task(self._settled(job, timeout_s))
-        last_call = asyncio.create_task(self._readiness.last_call())
-        try:
-            await asyncio.wait({settling, last_call}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            settling.cancel()
-            last_call.cancel()
-            await asyncio.gather(settling, last_call, return_exceptions=True)
+        settling, _ = await race(self._settled(job, timeout_s), self._readiness.last_call())
         return job if settling.cancelled() else settling.result()
 
     async def _settled(self, job: Job, timeout_s: float) -> Job:

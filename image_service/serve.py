@@ -1,6 +1,5 @@
 """The API process's life: start, listen, drain, stop. No image is enlarged in it; see `work.py`."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from image_service.clock import SystemClock
 from image_service.observe import ctx_logger
 from image_service.process import DRAIN_S, decoders, listening, stop_signal, tell_risks
 from image_service.settings import Address, Settings
+from image_service.waiting import in_time
 from image_service.workspace import workspace
 
 _WAITING_SHARE: Final = 0.8
@@ -67,17 +67,8 @@ async def drain(service: Service, *, within_s: float = DRAIN_S) -> None:
     Who waits for a job is told where it is before that.
     """
     service.readiness.drain()
-    if await _is_quiet(service, within_s * _WAITING_SHARE):
+    if await in_time(service.readiness.quiet(), within_s * _WAITING_SHARE):
         return
     service.readiness.call_last()
-    if not await _is_quiet(service, within_s * (1 - _WAITING_SHARE)):
+    if not await in_time(service.readiness.quiet(), within_s * (1 - _WAITING_SHARE)):
         ctx_logger.warning("Drain time is over; requests in hand are cut off")
-
-
-async def _is_quiet(service: Service, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await service.readiness.quiet()
-    except TimeoutError:
-        return False
-    return True

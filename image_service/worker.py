@@ -26,6 +26,7 @@ from image_service.observe import ctx_logger, request_context
 from image_service.queue import Deliveries, Delivery
 from image_service.sandbox import Sandbox
 from image_service.storage.base import FileStore, JobStore
+from image_service.waiting import in_time, race
 
 LOOK_EVERY_S: Final = 0.5
 """How long a cancelled job is worked on at most, and how old the progress is that clients see."""
@@ -88,11 +89,11 @@ class Worker:
     async def drain(self, *, within_s: float) -> None:
         """Take no more; finish what is in hand, and hand back what lasts longer than that."""
         self._closing.set()
-        if await _happens(self._ended, within_s):
+        if await in_time(self._ended.wait(), within_s):
             return
         ctx_logger.warning("Drain time is over; jobs in hand are handed back", jobs=self._running)
         self._stopping.set()
-        await _happens(self._ended, _HAND_BACK_S + 1)
+        await in_time(self._ended.wait(), _HAND_BACK_S + 1)
 
     async def _serve(self, sandbox: Sandbox) -> None:
         while not self._closing.is_set():
@@ -108,7 +109,7 @@ class Worker:
             if not self._queue_is_lost:
                 ctx_logger.error("No jobs are taken", reason=str(error))
             self._queue_is_lost = True
-            await _happens(self._closing, _TAKE_S)
+            await in_time(self._closing.wait(), _TAKE_S)
             return None
         if self._queue_is_lost:
             ctx_logger.info("Jobs are taken again")
@@ -176,7 +177,7 @@ class Worker:
             _StoppedError: the worker stops.
         """
         looks, said = 0, False
-        while not await _happens(self._stopping, LOOK_EVERY_S):
+        while not await in_time(self._stopping.wait(), LOOK_EVERY_S):
             looks += 1
             try:
                 await run.look()
@@ -233,20 +234,5 @@ async def _kept_up(
     work: Coroutine[object, object, _Outcome], keeping: Coroutine[object, object, NoReturn]
 ) -> _Outcome:
     """What the work comes to, or why it was broken off by what goes on beside it."""
-    working, keeper = asyncio.create_task(work), asyncio.create_task(keeping)
-    try:
-        await asyncio.wait({working, keeper}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        keeper.cancel()
-        await asyncio.gather(working, keeper, return_exceptions=True)
+    working, keeper = await race(work, keeping)
     return keeper.result() if working.cancelled() else working.result()
-
-
-async def _happens(event: asyncio.Event, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
