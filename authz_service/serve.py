@@ -31,8 +31,8 @@ from authz_service.observe.metrics import (
     KEY_STORE_GAUGE,
 )
 from authz_service.observe.process_series import Process, ProcessSeries
-from authz_service.observe.rate_limit_series import JsonSeries
-from authz_service.observe.restart_series import RestartSeries
+from authz_service.observe.rate_limit_series import json_refusals
+from authz_service.observe.restart_series import worker_restarts
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -99,14 +99,14 @@ class _Service:
         self._policy = configuration.policy
         self._descriptors = configuration.descriptors
         self._turns = itertools.count()
-        restarts = RestartSeries()
+        restarts = worker_restarts()
         self._workers = Workers(
             lambda index: worker_part(index, settings, environment),
             count=settings.workers,
             clock=SystemClock(),
             answers=lambda index: is_there(settings.listen_addresses[index]),
             died=self._worker_died,
-            restarted=restarts.restarted,
+            restarted=restarts.count,
         )
         self._watch = ConfigurationWatch(
             settings=settings, environment=environment, current=configuration, adopt=self._adopt
@@ -200,9 +200,9 @@ class _Service:
         healthcheck = healthcheck_endpoint(lambda: self._phase() is Phase.READY)
         endpoints = {("GET", "/healthcheck"): healthcheck}
         if self._settings.ratelimit_json:
-            series = JsonSeries()
+            series = json_refusals()
             self._scrape.register(series.collector)
-            endpoints["POST", "/json"] = json_endpoint(self._ask_a_worker, refused=series.refused)
+            endpoints["POST", "/json"] = json_endpoint(self._ask_a_worker, refused=series.count)
         return endpoints
 
     async def _ask_a_worker(self, question: RateLimitRequest) -> RateLimitResponse:

@@ -4,9 +4,9 @@ from enum import StrEnum
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.registry import Collector
 
 from authz_service.observe.buckets import BUCKETS_SECONDS
+from authz_service.observe.reasons import Reasons
 
 _OK: Final = "ok"
 _OVER_LIMIT: Final = "over_limit"
@@ -107,23 +107,10 @@ class RateLimitSeries:
         self._unknown_domains.inc()
 
 
-class JsonSeries:
+def json_refusals() -> Reasons[JsonRefusal]:
     """Questions in JSON that were refused before a worker had them, or that it had no answer to."""
-
-    def __init__(self) -> None:
-        self._counter = Counter(
-            "authz_ratelimit_json_refused_total",
-            "Questions in JSON answered with 400, by the reason.",
-            ("reason",),
-            registry=None,
-        )
-        self._refused = {reason: self._counter.labels(reason.value) for reason in JsonRefusal}
-
-    @property
-    def collector(self) -> Collector:
-        """The series to expose."""
-        return self._counter
-
-    def refused(self, reason: JsonRefusal) -> None:
-        """A question was answered with 400."""
-        self._refused[reason].inc()
+    return Reasons(
+        "authz_ratelimit_json_refused_total",
+        "Questions in JSON answered with 400, by the reason.",
+        JsonRefusal,
+    )

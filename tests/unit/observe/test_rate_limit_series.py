@@ -10,9 +10,9 @@ from authz_service.observe.buckets import BUCKETS_SECONDS
 from authz_service.observe.rate_limit_series import (
     Failure,
     JsonRefusal,
-    JsonSeries,
     Kind,
     RateLimitSeries,
+    json_refusals,
 )
 
 GUIDE: Final = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
@@ -82,9 +82,9 @@ def test_what_nobody_else_would_notice_is_counted() -> None:
 
 def test_refusals_of_json_are_counted_by_reason() -> None:
     """Under a name that is documented, with words that are."""
-    series, registry = JsonSeries(), CollectorRegistry()
+    series, registry = json_refusals(), CollectorRegistry()
     registry.register(series.collector)
-    series.refused(JsonRefusal.TIMEOUT)
+    series.count(JsonRefusal.TIMEOUT)
     name = "authz_ratelimit_json_refused_total"
     for reason in JsonRefusal:
         expected = 1 if reason is JsonRefusal.TIMEOUT else 0
