@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MethodType
@@ -185,6 +186,7 @@ async def _meet_expectation(request: web.Request) -> None:
         request.writer.output_size = 0
 
 
+@cache
 def _packaged(name: str) -> str:
     return resources.files("image_service").joinpath("docs", name).read_text("utf-8")
 

@@ -18,6 +18,7 @@ from image_service.sandbox import Sandbox
 from image_service.testing import encoded
 from tests.corpus.animated import animations
 from tests.corpus.good import SIZE, colours, samples
+from tests.integration.image_service.decoders import ignored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,14 +33,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     await made.close()
 
 
-async def _ignored(_done: int) -> None:
-    """Progress is of no interest here."""
-
-
 async def _made(sandbox: Sandbox, folder: Path, content: bytes, wishes: Wishes) -> Image.Image:
     (folder / "in").write_bytes(content)
     spec = resolve(wishes, await sandbox.inspect(folder / "in"))
-    await sandbox.transform(folder / "in", folder / "out", spec, _ignored)
+    await sandbox.transform(folder / "in", folder / "out", spec, ignored)
     return Image.open(folder / "out")
 
 
@@ -121,7 +118,7 @@ async def test_more_quality_is_never_worse(
     sizes, strays = [], []
     for quality in (1, 10, 30, 50, 70, 90, 100):
         spec = TransformSpec(2, form, quality)
-        await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, _ignored)
+        await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, ignored)
         sizes.append((tmp_path / "out").stat().st_size)
         with Image.open(tmp_path / "out") as image:
             strays.append(_stray(image.convert("RGBA"), truth))

@@ -19,6 +19,7 @@ from image_service.sandbox import Sandbox
 from image_service.testing import animation, encoded
 from tests.corpus.good import SIZE, colours
 from tests.corpus.hostile import ODD, REFUSED
+from tests.integration.image_service.decoders import ignored, memory_of, pid_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,20 +43,6 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-async def _ignored(_done: int) -> None:
-    """Progress is of no interest here."""
-
-
-def _pid(sandbox: Sandbox) -> int:
-    assert sandbox._process is not None
-    return sandbox._process.pid
-
-
-def _peak_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(status.split("VmPeak:")[1].split()[0]) * 1024
-
-
 async def _facts(sandbox: Sandbox, path: Path) -> ImageFacts | None:
     try:
         return await sandbox.inspect(path)
@@ -69,13 +56,13 @@ async def test_what_is_no_image_is_refused(
 ) -> None:
     """By both looks at it, and without costing the process."""
     await sandbox.start()
-    pid = _pid(sandbox)
+    pid = pid_of(sandbox)
     (tmp_path / "in").write_bytes(REFUSED[kind]())
     with pytest.raises(ImageRefusedError):
         await sandbox.inspect(tmp_path / "in")
     assert (await sandbox.inspect(good)).width == SIZE[0]
-    assert _pid(sandbox) == pid
-    assert _peak_bytes(pid) <= _MEMORY_BYTES
+    assert pid_of(sandbox) == pid
+    assert memory_of(pid, "VmPeak") <= _MEMORY_BYTES
 
 
 @pytest.mark.parametrize("kind", sorted(ODD))
@@ -84,14 +71,14 @@ async def test_what_is_odd_gets_an_answer(
 ) -> None:
     """What inspection accepts becomes a result, or a refusal that the client understands."""
     await sandbox.start()
-    pid = _pid(sandbox)
+    pid = pid_of(sandbox)
     (tmp_path / "in").write_bytes(ODD[kind]())
     if (facts := await _facts(sandbox, tmp_path / "in")) is not None:
         for target in ImageFormat:
             await _transform_if_allowed(sandbox, tmp_path, facts, target)
     assert (await sandbox.inspect(good)).width == SIZE[0]
-    assert _pid(sandbox) == pid
-    assert _peak_bytes(pid) <= _MEMORY_BYTES
+    assert pid_of(sandbox) == pid
+    assert memory_of(pid, "VmPeak") <= _MEMORY_BYTES
 
 
 async def _transform_if_allowed(
@@ -100,7 +87,7 @@ async def _transform_if_allowed(
     wishes = Wishes(format=target, keep_metadata=target.holds_exif)
     try:
         spec = resolve(wishes, facts)
-        await sandbox.transform(folder / "in", folder / "out", spec, _ignored)
+        await sandbox.transform(folder / "in", folder / "out", spec, ignored)
     except (FieldsRefusedError, ResultRefusedError):
         return
     with Image.open(folder / "out") as image:
@@ -124,15 +111,15 @@ async def test_a_file_cut_anywhere_is_refused(
 ) -> None:
     """Cut at every tenth byte, and asked for twice: before there is a job, and as one."""
     await sandbox.start()
-    pid = _pid(sandbox)
+    pid = pid_of(sandbox)
     for kept in range(0, len(content), 10):
         (tmp_path / "in").write_bytes(content[:kept])
         with pytest.raises(ImageRefusedError):
             await sandbox.inspect(tmp_path / "in")
         try:
             spec = TransformSpec(2, ImageFormat.PNG, 90)
-            await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, _ignored)
+            await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, ignored)
         except ImageRefusedError:
             continue
     assert (await sandbox.inspect(good)).width == SIZE[0]
-    assert _pid(sandbox) == pid
+    assert pid_of(sandbox) == pid

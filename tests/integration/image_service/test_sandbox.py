@@ -14,6 +14,7 @@ from image_service.core.spec import TransformSpec
 from image_service.errors import DecoderError
 from image_service.sandbox import Sandbox
 from image_service.testing import animation, encoded, picture
+from tests.integration.image_service.decoders import ignored, pid_of
 
 _GIB = 1024**3
 
@@ -34,17 +35,8 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def _pid(sandbox: Sandbox) -> int:
-    assert sandbox._process is not None
-    return sandbox._process.pid
-
-
 def _environment(pid: int) -> bytes:
     return Path(f"/proc/{pid}/environ").read_bytes()
-
-
-async def _ignored(_done: int) -> None:
-    """Progress is of no interest here."""
 
 
 async def test_facts_come_back(sandbox: Sandbox, image: Path) -> None:
@@ -70,27 +62,27 @@ async def test_a_file_is_enlarged(sandbox: Sandbox, tmp_path: Path) -> None:
 async def test_a_refusal_does_not_cost_the_process(sandbox: Sandbox, tmp_path: Path) -> None:
     """A bad file is an answer like any other."""
     await sandbox.start()
-    before = _pid(sandbox)
+    before = pid_of(sandbox)
     (tmp_path / "bad").write_bytes(b"nothing")
     with pytest.raises(ImageRefusedError):
         await sandbox.inspect(tmp_path / "bad")
-    assert _pid(sandbox) == before
+    assert pid_of(sandbox) == before
 
 
 async def test_a_dead_process_is_replaced(sandbox: Sandbox, image: Path) -> None:
     """The next file meets a new one, even before the death has become known."""
     await sandbox.start()
-    before = _pid(sandbox)
+    before = pid_of(sandbox)
     sandbox.kill()
     assert (await sandbox.inspect(image)).width == 48
-    assert _pid(sandbox) != before
+    assert pid_of(sandbox) != before
 
 
 async def test_a_process_killed_at_work_is_an_error(sandbox: Sandbox, tmp_path: Path) -> None:
     """Whoever waited for it learns at once, and it is gone."""
     (tmp_path / "in").write_bytes(encoded(Image.effect_noise((1500, 1500), 60)))
     await sandbox.start()
-    pid = _pid(sandbox)
+    pid = pid_of(sandbox)
     spec = TransformSpec(4, ImageFormat.WEBP, 90)
 
     async def kill(_done: int) -> None:
@@ -107,10 +99,10 @@ async def test_a_stalling_process_is_ended(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(encoded(Image.effect_noise((2000, 2000), 60)))
     sandbox = Sandbox(deadline_s=0.05, memory_bytes=2 * _GIB)
     await sandbox.start()
-    pid = _pid(sandbox)
+    pid = pid_of(sandbox)
     spec = TransformSpec(4, ImageFormat.WEBP, 90)
     with pytest.raises(DecoderError, match="too long"):
-        await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, _ignored)
+        await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, ignored)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -124,7 +116,7 @@ async def test_memory_is_bounded(tmp_path: Path) -> None:
             await sandbox.inspect(tmp_path / "in")
         spec = TransformSpec(2, ImageFormat.PNG, 90)
         with pytest.raises(DecoderError, match="MemoryError"):
-            await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, _ignored)
+            await sandbox.transform(tmp_path / "in", tmp_path / "out", spec, ignored)
     finally:
         await sandbox.close()
 
@@ -150,6 +142,6 @@ async def test_the_process_knows_no_secrets(
     """Nothing of the service's environment goes along."""
     monkeypatch.setenv("REDIS_URL", "redis://:CANARY@host")
     await sandbox.start()
-    environment = _environment(_pid(sandbox))
+    environment = _environment(pid_of(sandbox))
     assert b"CANARY" not in environment
     assert environment.startswith(b"PYTHONPATH=")

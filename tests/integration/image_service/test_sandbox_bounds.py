@@ -15,6 +15,7 @@ from image_service.errors import DecoderError
 from image_service.sandbox import Sandbox
 from image_service.testing import encoded, picture
 from tests.corpus.good import colours
+from tests.integration.image_service.decoders import ignored, memory_of, pid_of
 
 _MEGABYTE = 1024**2
 _KILLED = 200
@@ -26,20 +27,6 @@ async def small() -> AsyncIterator[Sandbox]:
     made = Sandbox(deadline_s=20, memory_bytes=300 * _MEGABYTE)
     yield made
     await made.close()
-
-
-async def _ignored(_done: int) -> None:
-    """Progress is of no interest here."""
-
-
-def _pid(sandbox: Sandbox) -> int:
-    assert sandbox._process is not None
-    return sandbox._process.pid
-
-
-def _status(pid: int, name: str) -> int:
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(status.split(f"{name}:")[1].split()[0]) * 1024
 
 
 def _limit(pid: int, name: str) -> list[str]:
@@ -70,10 +57,10 @@ async def test_the_kernel_holds_the_limits(small: Sandbox) -> None:
     """Memory, file size and core dumps are bounded, and the process cannot raise them."""
     await small.start()
     memory = str(300 * _MEGABYTE)
-    assert _limit(_pid(small), "Max address space") == [memory, memory]
-    assert _limit(_pid(small), "Max core file size") == ["0", "0"]
+    assert _limit(pid_of(small), "Max address space") == [memory, memory]
+    assert _limit(pid_of(small), "Max core file size") == ["0", "0"]
     size = str(2 * 1024**3)
-    assert _limit(_pid(small), "Max file size") == [size, size]
+    assert _limit(pid_of(small), "Max file size") == [size, size]
 
 
 @pytest.mark.parametrize("form", list(ImageFormat))
@@ -84,14 +71,14 @@ async def test_a_picture_beyond_the_memory_fails_alone(
     (tmp_path / "in").write_bytes(encoded(Image.new("RGB", (6000, 6000)), form))
     (tmp_path / "good").write_bytes(encoded(picture()))
     await small.start()
-    pid, before = _pid(small), _status(os.getpid(), "VmRSS")
+    pid, before = pid_of(small), memory_of(os.getpid(), "VmRSS")
     spec = TransformSpec(2, form, 90)
     with pytest.raises((DecoderError, ImageRefusedError)):
-        await small.transform(tmp_path / "in", tmp_path / "out", spec, _ignored)
-    assert _status(os.getpid(), "VmRSS") - before < 20 * _MEGABYTE
+        await small.transform(tmp_path / "in", tmp_path / "out", spec, ignored)
+    assert memory_of(os.getpid(), "VmRSS") - before < 20 * _MEGABYTE
     assert (await small.inspect(tmp_path / "good")).width == 48
-    if _pid(small) == pid:
-        assert _status(pid, "VmPeak") <= 300 * _MEGABYTE
+    if pid_of(small) == pid:
+        assert memory_of(pid, "VmPeak") <= 300 * _MEGABYTE
 
 
 async def test_many_files_do_not_make_a_decoder_grow(tmp_path: Path) -> None:
@@ -105,10 +92,10 @@ async def test_many_files_do_not_make_a_decoder_grow(tmp_path: Path) -> None:
         for number in range(times):
             form = list(ImageFormat)[number % len(ImageFormat)]
             spec = TransformSpec(2, form, 90)
-            await sandbox.transform(tmp_path / form, tmp_path / "out", spec, _ignored)
+            await sandbox.transform(tmp_path / form, tmp_path / "out", spec, ignored)
             with pytest.raises(ImageRefusedError):
                 await sandbox.inspect(tmp_path / "bad")
-        return _status(_pid(sandbox), "VmRSS")
+        return memory_of(pid_of(sandbox), "VmRSS")
 
     try:
         early = await go_through(30)

@@ -1,14 +1,13 @@
 """Stores that fail under the service: what clients see, what is kept, and who makes it good."""
 
 import asyncio
-import io
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ClientSession, FormData
+from aiohttp import ClientPayloadError, ClientSession
 from PIL import Image
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
@@ -28,9 +27,9 @@ from image_service.storage.objects import FolderFileStore
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
 from image_service.testing import ManualClock, encoded, identity, picture
+from tests.integration.image_service.asking import job_at, post, until
 from tests.integration.image_service.house import House
 
-_UPSCALE = "/api/v1/images/upscale"
 _QUICK = encoded(picture())
 _MEDIUM = encoded(Image.effect_noise((800, 800), 60))
 
@@ -58,30 +57,6 @@ def _first_fails(original: Callable[..., Any], error: Exception, times: int) -> 
     return call
 
 
-async def _post(
-    client: ClientSession, content: bytes = _QUICK, **headers: str
-) -> tuple[int, Mapping[str, str], Any]:
-    form = FormData({"scale": "4", "format": "webp"})
-    form.add_field("file", io.BytesIO(content), filename="a")
-    async with client.post(_UPSCALE, data=form, headers={**identity(), **headers}) as answer:
-        body = await answer.json() if answer.content_type == "application/json" else None
-        return answer.status, answer.headers, body
-
-
-async def _status(client: ClientSession, path: str) -> Mapping[str, Any]:
-    async with client.get(path, headers=identity()) as answer:
-        job: Mapping[str, Any] = await answer.json()
-        return job
-
-
-async def _until(client: ClientSession, path: str, *statuses: str) -> Mapping[str, Any]:
-    while True:
-        job = await _status(client, path)
-        if job["status"] in statuses:
-            return job
-        await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("store", "call", "error"),
     [
@@ -106,12 +81,12 @@ async def test_a_store_that_fails_is_503_and_leaves_nothing(
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         with monkeypatch.context() as fault:
             fault.setattr(store, call, _failing(error))
-            status, headers, body = await _post(client, _QUICK, **{"Idempotency-Key": "k"})
+            status, headers, body = await post(client, _QUICK, **{"Idempotency-Key": "k"})
         assert (status, body["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(headers["Retry-After"]) > 0
         assert house.files() == []
         again = {"Idempotency-Key": "k", "Prefer": "wait=30"}
-        status, _, _ = await _post(client, _QUICK, **again)
+        status, _, _ = await post(client, _QUICK, **again)
         assert status == 200
 
 
@@ -128,7 +103,7 @@ async def test_a_job_whose_answer_was_not_heard_is_undone(
 
     monkeypatch.setattr(RedisJobStore, "create", made_but_not_heard)
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, _, _ = await _post(client)
+        status, _, _ = await post(client, _QUICK)
         assert status == 503
         assert await house.service.stores.jobs.unfinished(created_before_ms=2**53) == ()
         assert house.files() == []
@@ -149,8 +124,8 @@ async def test_a_claim_whose_answer_was_not_heard_is_given_up(
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         with monkeypatch.context() as fault:
             fault.setattr(RedisJobStore, "claim", claimed_but_not_heard)
-            assert (await _post(client, _QUICK, **again))[0] == 503
-        assert (await _post(client, _QUICK, **again))[0] == 202
+            assert (await post(client, _QUICK, **again))[0] == 503
+        assert (await post(client, _QUICK, **again))[0] == 202
 
 
 async def test_a_request_that_takes_long_goes_on_claiming_its_key(
@@ -181,7 +156,7 @@ async def test_a_request_that_takes_long_goes_on_claiming_its_key(
     monkeypatch.setattr(FolderFileStore, "keep_upload", slow)
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        assert (await _post(client, _QUICK, **{"Idempotency-Key": "k"}))[0] == 202
+        assert (await post(client, _QUICK, **{"Idempotency-Key": "k"}))[0] == 202
         asked = claims
         await house.idle()
         assert claims == asked
@@ -194,7 +169,7 @@ async def test_who_lost_a_key_to_another_request_makes_no_job(
     monkeypatch.setattr(RedisJobStore, "create", _failing(ClaimLostError("x")))
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, body = await _post(client, _QUICK, **{"Idempotency-Key": "k"})
+        status, headers, body = await post(client, _QUICK, **{"Idempotency-Key": "k"})
         assert (status, body["error"]["code"]) == (409, "CONFLICT")
         assert headers["Retry-After"] == "1"
         assert house.files() == []
@@ -207,8 +182,8 @@ async def test_questions_about_jobs_are_503_too(
     """Whoever asks is told to come back, not that the job is gone."""
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        _, headers, _ = await _post(client)
-        await _until(client, headers["Location"], "succeeded")
+        _, headers, _ = await post(client, _QUICK)
+        await until(client, headers["Location"], "succeeded")
         monkeypatch.setattr(RedisJobStore, "get", _failing(StoreError("x")))
         path = headers["Location"] + suffix
         async with client.request(method, path, headers=identity()) as answer:
@@ -224,11 +199,11 @@ async def test_a_job_that_could_not_be_queued_is_accepted_and_done(
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         with monkeypatch.context() as fault:
             fault.setattr(RedisQueue, "put", _failing(StoreError("x")))
-            status, headers, _ = await _post(client)
+            status, headers, _ = await post(client, _QUICK)
             assert status == 202
         monkeypatch.setattr("image_service.upkeep.UNHEARD_MS", -1000)
         await house.workshop.upkeep.put_again()
-        assert await _until(client, headers["Location"], "succeeded", "failed")
+        assert await until(client, headers["Location"], "succeeded", "failed")
 
 
 async def test_who_waits_while_the_store_fails_is_told_where_the_job_is(
@@ -238,9 +213,9 @@ async def test_who_waits_while_the_store_fails_is_told_where_the_job_is(
     monkeypatch.setattr(RedisJobStore, "settled", _failing(StoreError("x")))
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, _ = await _post(client, Prefer="wait=30")
+        status, headers, _ = await post(client, _QUICK, Prefer="wait=30")
         assert (status, "Preference-Applied" in headers) == (202, False)
-        assert (await _until(client, headers["Location"], "succeeded"))["progress"] == 100
+        assert (await until(client, headers["Location"], "succeeded"))["progress"] == 100
 
 
 async def test_who_waited_while_files_fail_is_told_where_the_job_is(
@@ -257,7 +232,7 @@ async def test_who_waited_while_files_fail_is_told_where_the_job_is(
     monkeypatch.setattr(FolderFileStore, "read", read)
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, body = await _post(client, Prefer="wait=30")
+        status, headers, body = await post(client, _QUICK, Prefer="wait=30")
         assert (status, body["status"]) == (202, "succeeded")
         assert headers["Location"] == body["links"]["self"]
         assert "Preference-Applied" not in headers
@@ -279,7 +254,7 @@ async def test_a_full_disk_under_uploads_is_503(
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         small_disk()
         with capture_logs() as lines:
-            status, headers, body = await _post(client, _MEDIUM)
+            status, headers, body = await post(client, _MEDIUM)
         assert (status, body["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(headers["Retry-After"]) > 0
         reasons = [line.get("reason") for line in lines if line["log_level"] == "warning"]
@@ -294,10 +269,10 @@ async def test_a_cancelled_job_is_cancelled_though_its_files_stay(
     monkeypatch.setattr(FolderFileStore, "forget", _failing(FilesError("x")))
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        _, headers, _ = await _post(client, _MEDIUM)
+        _, headers, _ = await post(client, _MEDIUM)
         async with client.delete(headers["Location"], headers=identity()) as answer:
             assert answer.status == 204
-        assert (await _status(client, headers["Location"]))["status"] == "cancelled"
+        assert (await job_at(client, headers["Location"]))["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("call", ["fetch_upload", "keep_result"])
@@ -311,7 +286,7 @@ async def test_a_file_store_that_fails_for_a_while_costs_attempts_only(
     monkeypatch.setattr(FolderFileStore, call, fault)
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, _ = await _post(client, Prefer="wait=30")
+        status, headers, _ = await post(client, _QUICK, Prefer="wait=30")
         assert status == 200
         await house.idle()
         job_id = headers["Content-Location"].split("/")[-2]
@@ -326,7 +301,7 @@ async def test_a_file_store_that_goes_on_failing_fails_the_job(
     monkeypatch.setattr(FolderFileStore, "keep_result", _failing(FilesError("planted")))
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, _, body = await _post(client, Prefer="wait=30")
+        status, _, body = await post(client, _QUICK, Prefer="wait=30")
         assert (status, body["error"]["code"]) == (500, "INTERNAL_ERROR")
         assert "planted" not in str(body)
         await house.idle()
@@ -339,11 +314,11 @@ async def test_a_job_store_that_fails_for_a_while_costs_nothing(
     """Neither an attempt nor a result: what was to be said is said when it listens again."""
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        _, headers, _ = await _post(client, _MEDIUM)
-        await _until(client, headers["Location"], "running")
+        _, headers, _ = await post(client, _MEDIUM)
+        await until(client, headers["Location"], "running")
         fault = _first_fails(RedisJobStore.update, StoreError("x"), 3)
         monkeypatch.setattr(RedisJobStore, "update", fault)
-        await _until(client, headers["Location"], "succeeded", "failed")
+        await until(client, headers["Location"], "succeeded", "failed")
         (job,) = await _kept(house, headers["Location"])
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
 
@@ -371,7 +346,7 @@ async def test_a_step_that_was_taken_but_not_heard_of_is_not_taken_twice(
     monkeypatch.setattr(RedisJobStore, "update", lost_once)
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, _ = await _post(client, Prefer="wait=30")
+        status, headers, _ = await post(client, _QUICK, Prefer="wait=30")
         assert status == 200
         (job,) = await _kept(house, headers["Content-Location"].removesuffix("/result"))
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1)
@@ -397,7 +372,7 @@ async def test_a_job_that_was_begun_anew_elsewhere_keeps_the_others_result(
     monkeypatch.setattr(FolderFileStore, "keep_result", overtaken)
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        status, headers, _ = await _post(client, Prefer="wait=30")
+        status, headers, _ = await post(client, _QUICK, Prefer="wait=30")
         assert status == 200
         await house.idle()
         job_id = headers["Content-Location"].split("/")[-2]
@@ -419,7 +394,7 @@ async def test_a_job_that_cannot_be_read_takes_up_no_worker(
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         with capture_logs() as lines:
-            _, headers, _ = await _post(client)
+            _, headers, _ = await post(client, _QUICK)
             job_id = headers["Location"].rpartition("/")[2]
             while not _errors(lines):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
@@ -434,14 +409,14 @@ async def test_a_job_whose_workers_were_lost_again_and_again_fails(make_house: M
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         await house.workshop.worker.drain(within_s=5)
-        _, headers, _ = await _post(client)
+        _, headers, _ = await post(client, _QUICK)
         (job,) = await _kept(house, headers["Location"])
         for _ in range(MAX_ATTEMPTS):
             job = job.started(job.created_ms)
             assert await house.service.stores.jobs.update(job)
     reborn = House.build_again(house)
     async with reborn.living() as address, ClientSession(f"http://{address}") as client:
-        job_seen = await _until(client, headers["Location"], "succeeded", "failed")
+        job_seen = await until(client, headers["Location"], "succeeded", "failed")
         assert job_seen["error"]["code"] == "INTERNAL_ERROR"
 
 
@@ -450,12 +425,12 @@ async def test_a_job_whose_worker_was_lost_is_begun_anew(make_house: MakeHouse) 
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         await house.workshop.worker.drain(within_s=5)
-        _, headers, _ = await _post(client)
+        _, headers, _ = await post(client, _QUICK)
         (job,) = await _kept(house, headers["Location"])
         assert await house.service.stores.jobs.update(job.started(job.created_ms))
     reborn = House.build_again(house)
     async with reborn.living() as address, ClientSession(f"http://{address}") as client:
-        await _until(client, headers["Location"], "succeeded", "failed")
+        await until(client, headers["Location"], "succeeded", "failed")
         (job,) = await _kept(reborn, headers["Location"])
         assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2)
 
@@ -465,12 +440,12 @@ async def test_an_upload_that_is_gone_fails_its_job_at_once(make_house: MakeHous
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         await house.workshop.worker.drain(within_s=5)
-        _, headers, _ = await _post(client)
+        _, headers, _ = await post(client, _QUICK)
         (job,) = await _kept(house, headers["Location"])
         await house.service.stores.files.drop_upload(job.job_id)
     reborn = House.build_again(house)
     async with reborn.living() as address, ClientSession(f"http://{address}") as client:
-        await _until(client, headers["Location"], "succeeded", "failed")
+        await until(client, headers["Location"], "succeeded", "failed")
         (job,) = await _kept(reborn, headers["Location"])
         assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
 
@@ -486,8 +461,8 @@ async def test_a_result_that_breaks_off_is_no_whole_answer(
 
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        _, headers, _ = await _post(client)
-        await _until(client, headers["Location"], "succeeded")
+        _, headers, _ = await post(client, _QUICK)
+        await until(client, headers["Location"], "succeeded")
         monkeypatch.setattr(FolderFileStore, "read", half)
         async with client.get(headers["Location"] + "/result", headers=identity()) as answer:
             assert answer.status == 200
@@ -501,7 +476,7 @@ async def test_files_of_no_job_are_forgotten_and_those_of_jobs_are_not(
     """A process that dies between keeping an upload and making its job leaves one."""
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
-        await _post(client, Prefer="wait=30")
+        await post(client, _QUICK, Prefer="wait=30")
         await house.idle()
         kept = house.files()
         await house.service.stores.files.keep_upload("0" * 32, _written(house))
@@ -524,7 +499,7 @@ async def test_lines_of_a_worker_carry_the_request_of_the_job(make_house: MakeHo
     house = make_house()
     with capture_logs(processors=[merge_contextvars]) as lines:
         async with house.living() as address, ClientSession(f"http://{address}") as client:
-            await _post(client, _QUICK, **{"X-Request-ID": "abc-123", "Prefer": "wait=30"})
+            await post(client, _QUICK, **{"X-Request-ID": "abc-123", "Prefer": "wait=30"})
             await house.idle()
     said = {line["event"]: line.get("request_id") for line in lines}
     assert (said["Job created"], said["Job finished"]) == ("abc-123", "abc-123")
@@ -537,7 +512,7 @@ async def test_one_file_that_stays_keeps_no_others(
     house = make_house()
     async with house.living() as address, ClientSession(f"http://{address}") as client:
         for _ in range(2):
-            await _post(client, Prefer="wait=30")
+            await post(client, _QUICK, Prefer="wait=30")
         await house.idle()
         fault = _first_fails(FolderFileStore.forget, FilesError("x"), 1)
         monkeypatch.setattr(FolderFileStore, "forget", fault)

@@ -17,6 +17,7 @@ from aiohttp import ClientSession, FormData, web
 from image_service import upload
 from image_service.storage.objects import open_files
 from image_service.testing import identity
+from tests.integration.image_service.decoders import memory_of
 from tests.integration.image_service.ensemble import UPSCALE, Ensemble
 from tests.integration.image_service.upload_server import upload_app
 
@@ -167,10 +168,4 @@ async def test_many_large_uploads_at_once_take_little_memory(ensemble: Ensemble)
     assert int(made) == _CLIENTS
     kept = [path.stat().st_size for path in _files(ensemble.folder / "files")]
     assert kept == [_SIZE] * _CLIENTS
-    assert _peak_memory(ensemble.pid("api")) < _MOST_MEMORY
-
-
-def _peak_memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    assert memory_of(ensemble.pid("api"), "VmHWM") < _MOST_MEMORY
