@@ -21,6 +21,7 @@ from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.descriptor_files import DescriptorFiles
 from authz_service.observe.metrics import Metrics
+from authz_service.observe.tls_series import TlsSeries
 from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -31,11 +32,14 @@ from authz_service.storage.from_url import (
     use_log_from_url,
 )
 from authz_service.storage.stand_in import StandIn
+from authz_service.transports.certificates import tls_files
+from authz_service.transports.client_names import ClientNames
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
 from authz_service.transports.rate_limit import RateLimitServicer
+from authz_service.transports.tls import Tls
 from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
 
 
@@ -43,7 +47,7 @@ from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
 class Application:
     """Everything a worker runs. Nothing listens and nothing is connected yet.
 
-    `upkeep` goes on for as long as checks are answered.
+    `upkeep` goes on for as long as checks are answered; `tls` is followed as long.
     """
 
     engine: Engine
@@ -56,6 +60,7 @@ class Application:
     health: Health
     server: grpc.aio.Server
     store_keys: StoreKeys | None
+    tls: Tls | None
     upkeep: tuple[Callable[[], Coroutine[None, None, None]], ...]
 
     def use(self, configuration: Configuration) -> None:
@@ -86,7 +91,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     """Wire a worker together. Runs inside the event loop that will serve.
 
     Raises:
-        ConfigurationError: the address of a store is wrong.
+        ConfigurationError: the address of a store is wrong, or files of TLS are.
     """
     clock: Clock = SystemClock()
     shared = store_from_url(
@@ -120,11 +125,14 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     in_flight = InFlight()
     checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
+    tls_series = TlsSeries()
+    tls = _tls(settings, clock, tls_series)
     server = build_server(
         settings.grpc_server,
         authorization=checks,
         rate_limit=RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit),
         health=health,
+        interceptors=_interceptors(settings, clock, tls_series),
     )
     application = Application(
         engine=engine,
@@ -137,8 +145,11 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         health=health,
         server=server,
         store_keys=store_keys,
+        tls=tls,
         upkeep=_key_upkeep(settings, store_keys, clock, metrics) if store_keys is not None else (),
     )
+    if tls is not None:
+        metrics.register(tls_series)
     application.tell_loaded(configuration)
     return application
 
@@ -218,6 +229,20 @@ def _key_feed(settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metric
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
         metrics=metrics,
     )
+
+
+def _tls(settings: Settings, clock: Clock, series: TlsSeries) -> Tls | None:
+    files = tls_files(settings)
+    return None if files is None else Tls(files, clock=clock, series=series)
+
+
+def _interceptors(
+    settings: Settings, clock: Clock, series: TlsSeries
+) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    names = settings.tls_client_names
+    if names is None:
+        return ()
+    return (ClientNames(names, clock=clock, refused=series.client_refused),)
 
 
 def _decision_ids() -> Callable[[], str]:

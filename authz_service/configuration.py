@@ -4,7 +4,7 @@ Each part is whole or is not taken: while its newest files are wrong, the last g
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from authz_service.core.provider import JWT_SECRET
 from authz_service.core.rules import Policy
 from authz_service.descriptors.sources import load_descriptors, watched_paths
 from authz_service.errors import ConfigurationError, ListenError
+from authz_service.file_states import LOOK_INTERVAL_S, Files, look
 from authz_service.identity.api_keys import Source, load_api_keys
 from authz_service.identity.credentials import Credentials
 from authz_service.identity.key_sources import Remote, nobody_fetches, trust
@@ -28,9 +29,6 @@ from authz_service.policy.sources import load_policy, policy_files
 from authz_service.settings import Settings
 
 _log = structlog.get_logger(__name__)
-
-# Seen at one look and unchanged at the next, a change is in force within half a second.
-_LOOK_INTERVAL_S = 0.15
 
 T = TypeVar("T")
 
@@ -54,7 +52,7 @@ class Callers:
 class State(Generic[T]):
     """What one state of the files of a part comes to: a value, or problems."""
 
-    files: "Files"
+    files: Files
     value: T | None = None
     problems: tuple[str, ...] = ()
 
@@ -67,7 +65,7 @@ class Newest:
     descriptors: State[DescriptorRules | None]
 
     @property
-    def files(self) -> "Files":
+    def files(self) -> Files:
         """Those of all parts."""
         return {**self.policy.files, **self.descriptors.files}
 
@@ -176,7 +174,7 @@ def _newest(
     )
 
 
-def _state(files: "Files", load: Callable[[], T], known: State[T] | None) -> State[T]:
+def _state(files: Files, load: Callable[[], T], known: State[T] | None) -> State[T]:
     """What the files come to, read unless they look as they did.
 
     `files` are looked at before they are read: what changes meanwhile then differs at the next
@@ -308,8 +306,8 @@ class ConfigurationWatch:
         """Follow the files until cancelled."""
         before = self._last_read
         while True:
-            await asyncio.sleep(_LOOK_INTERVAL_S)
-            now = _look(self._last_read)
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            now = look(self._last_read)
             # A file that is still being written differs at every look.
             if now == before != self._last_read:
                 await self._load()
@@ -363,29 +361,12 @@ def digests(loaded: Configuration) -> Mapping[str, str | int]:
     return told
 
 
-Files = Mapping[Path, tuple[int, int, int] | None]
-"""Each file, and what tells one state of it from another; None for one that cannot be read."""
-
-
 def _policy_files(settings: Settings, environment: Mapping[str, str]) -> Files:
     policy, others = settings.policy_file, (settings.keys_file, settings.pepper_file)
     of_policy = () if policy is None else policy_files(policy, environment)
-    return _look((*of_policy, *(file for file in others if file is not None)))
+    return look((*of_policy, *(file for file in others if file is not None)))
 
 
 def _descriptor_files(settings: Settings) -> Files:
     folder = settings.ratelimit_dir
-    return {} if folder is None else _look(watched_paths(folder))
-
-
-def _look(files: Iterable[Path]) -> Files:
-    return {file: _seen(file) for file in files}
-
-
-def _seen(file: Path) -> tuple[int, int, int] | None:
-    """Which file it is, how long, and since when."""
-    try:
-        found = file.stat()
-    except (OSError, ValueError):  # missing, or a fragment's name that no file can have
-        return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+    return {} if folder is None else look(watched_paths(folder))

@@ -8,6 +8,7 @@ from authz_service.envoyconf.model import EnvoySettings
 from authz_service.envoyconf.render import render, write
 from authz_service.errors import ListenError
 from authz_service.settings import Settings
+from authz_service.worker_addresses import local_addresses
 
 ADMIN_SOCKET = "envoy-admin.sock"
 # Who listens on every interface is found on this one.
@@ -43,7 +44,7 @@ def envoy_settings(settings: Settings) -> EnvoySettings:
         scrape_host=settings.scrape_host,
         scrape_port=settings.scrape_port,
         run_dir=settings.run_dir,
-        authz_sockets=tuple(map(_worker, settings.listen_addresses)),
+        authz_sockets=tuple(map(_worker, local_addresses(settings))),
         admin_socket=str(admin_socket(settings)),
         google_cloud_project=settings.google_cloud_project,
         upstream_host=upstream.host if upstream else None,

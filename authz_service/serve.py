@@ -20,7 +20,7 @@ from authz_service.configuration import (
     load_configuration,
 )
 from authz_service.envoy_files import admin_socket, write_envoy_files
-from authz_service.errors import StackError, UnanswerableError
+from authz_service.errors import ConfigurationError, StackError, UnanswerableError
 from authz_service.identity.peppers import others_may_read
 from authz_service.observe.build_info import build_info
 from authz_service.observe.merge import Merger
@@ -39,6 +39,7 @@ from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.supervise.process import Part
 from authz_service.supervise.workers import Workers
+from authz_service.transports.certificates import load_certificates, tls_files
 from authz_service.transports.envoy_updates import EnvoyUpdates
 from authz_service.transports.operations import Endpoints, Operations, Phase, Status
 from authz_service.transports.probe import is_serving, is_there
@@ -47,6 +48,7 @@ from authz_service.transports.rate_limit_http import healthcheck_endpoint, json_
 from authz_service.transports.scrape import Scrape
 from authz_service.wire.services import RateLimitRequest, RateLimitResponse
 from authz_service.worker import metrics_socket
+from authz_service.worker_addresses import local_addresses, open_addresses
 
 # What a killed worker counted since the last look is lost.
 _SNAPSHOT_SECONDS: Final = 1.0
@@ -58,18 +60,39 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Must run in the main thread.
 
     Raises:
-        ConfigurationError: settings, policy or keys are wrong; nothing was started.
+        ConfigurationError: settings, policy, keys or certificates are wrong; nothing was started.
         ListenError: an address is taken, or the run folder cannot be written.
         StackError: the workers die faster than it makes sense to start them.
     """
     stop = stop_event()
-    configuration = load_configuration(settings, environment)
+    configuration = _checked_configuration(settings, environment)
     service = _Service(settings, environment, configuration=configuration, stop=stop)
     # A second service must fail before it touches what the first one's Envoy follows.
     with claimed(settings.run_dir):
         await service.start()
         _write_envoy_files(configuration, settings)
         await _serve(service, configuration, settings=settings, stop=stop)
+
+
+def _checked_configuration(settings: Settings, environment: Mapping[str, str]) -> Configuration:
+    """The configuration, if the workers could start with it and with the certificates.
+
+    Raises:
+        ConfigurationError: with every problem of all files.
+    """
+    problems: list[str] = []
+    try:
+        if (files := tls_files(settings)) is not None:
+            load_certificates(files, now_ms=SystemClock().now_ms())
+    except ConfigurationError as error:
+        problems += error.problems
+    try:
+        configuration = load_configuration(settings, environment)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *problems]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return configuration
 
 
 async def _serve(
@@ -104,7 +127,7 @@ class _Service:
             lambda index: worker_part(index, settings, environment),
             count=settings.workers,
             clock=SystemClock(),
-            answers=lambda index: is_there(settings.listen_addresses[index]),
+            answers=lambda index: is_there(local_addresses(settings)[index]),
             died=self._worker_died,
             restarted=restarts.count,
         )
@@ -211,7 +234,7 @@ class _Service:
         if not serving:
             raise UnanswerableError("no worker serves")
         index = serving[next(self._turns) % len(serving)]
-        return await ask(self._settings.listen_addresses[index], question)
+        return await ask(local_addresses(self._settings)[index], question)
 
     def _phase(self) -> Phase:
         if self._stop.is_set():
@@ -266,7 +289,7 @@ class _Service:
 
 def worker_part(index: int, settings: Settings, environment: Mapping[str, str]) -> Part:
     """How one worker is started, and how to ask it whether it serves."""
-    address = settings.listen_addresses[index]
+    address = local_addresses(settings)[index]
     return Part(
         name=f"worker {index}",
         command=(sys.executable, "-m", "authz_service", "worker", str(index)),
@@ -300,6 +323,12 @@ def _log_start(configuration: Configuration, settings: Settings) -> None:
         _log.warning("no policy: checks are all refused, and Envoy's configuration is not written")
     if settings.counts_in_memory:
         _log.warning("counting in this process's memory: REDIS_URL is not set")
+    if addresses := open_addresses(settings):
+        _log.warning(
+            "whoever reaches the port may ask: AUTHZ_TLS_CLIENT_CA_FILE is not set",
+            listen=addresses,
+            in_the_clear=not settings.has_tls,
+        )
     for warning in warnings(policy):
         _log.warning("the policy says more than is enforced", warning=warning)
 

@@ -3,8 +3,7 @@
 Every problem is told at once; secrets never appear in a message or a `repr`.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,7 +11,6 @@ from typing import Annotated, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -20,29 +18,23 @@ from pydantic import (
     model_validator,
 )
 
-from authz_service.addresses import (
-    MAX_PORT,
-    HostAndPort,
-    destination,
-    grpc_address,
-    ip,
-    is_ip,
-    run_folder,
-)
+from authz_service.addresses import HostAndPort, run_folder
 from authz_service.core.descriptors import Algorithm
-from authz_service.core.provider import SECRET_BYTES
 from authz_service.errors import ConfigurationError
-
-# RFC 6750 section 2.1, and long enough that nobody guesses it.
-_ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
-
-# Google Cloud's rule, with the domain that projects of old may have.
-_PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
-
-
-# A token of RFC 9110 section 5.6.2; names are told as they are written.
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_HEADERS = 3
+from authz_service.setting_types import (
+    AdminToken,
+    ClientNameList,
+    Destination,
+    EnvoyHost,
+    ExistingFile,
+    ExistingFolder,
+    HeaderNameList,
+    ListenAddresses,
+    ListenPlace,
+    Port,
+    ProjectId,
+    Secret,
+)
 
 
 class GrpcServer(StrEnum):
@@ -50,81 +42,6 @@ class GrpcServer(StrEnum):
 
     NATIVE = "native"
     GRPCIO = "grpcio"
-
-
-def _existing_file(path: Path) -> Path:
-    try:
-        is_file = path.is_file()
-    except OSError as error:
-        raise ValueError(f"is no file: {error.strerror}") from None
-    if not is_file:
-        raise ValueError("is no file")
-    return path
-
-
-def _listen_addresses(text: str) -> tuple[str, ...]:
-    return tuple(_named(address, _listen_address) for address in text.split(","))
-
-
-def _named(address: str, read: Callable[[str], str]) -> str:
-    """One address of several: what is wrong names the one."""
-    try:
-        return read(address)
-    except ValueError as error:
-        raise ValueError(f"holds {address!r}, which {error}") from None
-
-
-def _listen_address(text: str) -> str:
-    address = grpc_address(text)
-    if not address.startswith("unix:") and not is_ip(HostAndPort.parse(address).host):
-        raise ValueError("names a host; Envoy looks for workers at IP addresses only")
-    return address
-
-
-def _admin_token(token: SecretStr) -> SecretStr:
-    text = token.get_secret_value()
-    if text and not _ADMIN_TOKEN.fullmatch(text):
-        raise ValueError("must be 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -")
-    return token
-
-
-def _project_id(text: str) -> str:
-    if not _PROJECT_ID.fullmatch(text):
-        raise ValueError("is no project id, as my-project-1 is")
-    return text
-
-
-def _long_secret(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < SECRET_BYTES["HS256"]:
-        raise ValueError(f"must be at least {SECRET_BYTES['HS256']} bytes long")
-    return secret
-
-
-def _existing_folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ValueError("is no folder")
-    return path
-
-
-def _header_names(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if len(names) != _HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
-        raise ValueError("must be three header names with commas between them")
-    return names
-
-
-Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
-ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
-HeaderNameList = Annotated[tuple[str, str, str], BeforeValidator(_header_names)]
-ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
-ListenAddresses = Annotated[tuple[str, ...], BeforeValidator(_listen_addresses)]
-ListenPlace = Annotated[HostAndPort, BeforeValidator(HostAndPort.parse)]
-Destination = Annotated[HostAndPort, BeforeValidator(destination)]
-# Envoy binds to addresses and resolves no names for it.
-EnvoyHost = Annotated[str, AfterValidator(ip)]
-AdminToken = Annotated[SecretStr, AfterValidator(_admin_token)]
-ProjectId = Annotated[str, AfterValidator(_project_id)]
-Secret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
 
 class Settings(BaseModel):
@@ -172,6 +89,27 @@ class Settings(BaseModel):
         default=GrpcServer.NATIVE,
         alias="AUTHZ_GRPC_SERVER",
         description="`native` or `grpcio`: which gRPC implementation serves.",
+    )
+    tls_cert_file: Path | None = Field(
+        default=None,
+        alias="AUTHZ_TLS_CERT_FILE",
+        description="The certificate of `AUTHZ_GRPC_LISTEN`'s TCP addresses, with those between it"
+        " and its authority, in PEM; followed as it changes. Unset: no TLS.",
+    )
+    tls_key_file: Path | None = Field(
+        default=None, alias="AUTHZ_TLS_KEY_FILE", description="Its private key, in PEM."
+    )
+    tls_client_ca_file: Path | None = Field(
+        default=None,
+        alias="AUTHZ_TLS_CLIENT_CA_FILE",
+        description="The authorities of clients, in PEM. Set: only clients with a certificate of"
+        " theirs may ask.",
+    )
+    tls_client_names: ClientNameList | None = Field(
+        default=None,
+        alias="AUTHZ_TLS_CLIENT_NAMES",
+        description="Which of these may ask, comma-separated: SPIFFE ids or DNS names, as their"
+        " certificates have them; unset: all.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         default=2.5,
@@ -297,11 +235,19 @@ class Settings(BaseModel):
     @property
     def listen_addresses(self) -> tuple[str, ...]:
         """Where each worker listens."""
-        if self.grpc_listen is not None:
-            return self.grpc_listen
+        return self.sockets if self.grpc_listen is None else self.grpc_listen
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """The place of each worker in the run folder."""
         return tuple(
             f"unix:{self.run_dir / f'authz-{index}.sock'}" for index in range(self.workers)
         )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether TCP addresses are asked by TLS."""
+        return self.tls_cert_file is not None
 
     @property
     def counts_in_memory(self) -> bool:
@@ -334,9 +280,34 @@ class Settings(BaseModel):
         }
         return [name for name, value in given.items() if value]
 
+    def _tls_problems(self) -> list[str]:
+        """What of TLS does not fit together, or not with the server and where it listens."""
+        problems = []
+        if self.has_tls and self.grpc_server is GrpcServer.NATIVE:
+            problems.append("AUTHZ_GRPC_SERVER: must be grpcio with AUTHZ_TLS_CERT_FILE")
+        if self.has_tls and self.tls_key_file is None:
+            problems.append("AUTHZ_TLS_KEY_FILE: is required with AUTHZ_TLS_CERT_FILE")
+        if self.has_tls and all(address.startswith("unix:") for address in self.listen_addresses):
+            problems.append(
+                "AUTHZ_GRPC_LISTEN: has no IP:PORT that AUTHZ_TLS_CERT_FILE could be for"
+            )
+        if not self.has_tls:
+            given = {
+                "AUTHZ_TLS_KEY_FILE": self.tls_key_file,
+                "AUTHZ_TLS_CLIENT_CA_FILE": self.tls_client_ca_file,
+            }
+            problems += [
+                f"{name}: means nothing without AUTHZ_TLS_CERT_FILE"
+                for name, value in given.items()
+                if value is not None
+            ]
+        if self.tls_client_names is not None and self.tls_client_ca_file is None:
+            problems.append("AUTHZ_TLS_CLIENT_CA_FILE: is required with AUTHZ_TLS_CLIENT_NAMES")
+        return problems
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = []
+        problems = self._tls_problems()
         if len(self.listen_addresses) != self.workers:
             problems.append(
                 f"AUTHZ_GRPC_LISTEN: names {len(self.listen_addresses)} addresses"

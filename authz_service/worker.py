@@ -20,6 +20,7 @@ from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.transports.listeners import listen
 from authz_service.transports.metrics_socket import MetricsSocket
+from authz_service.worker_addresses import local_addresses
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     """Answer checks at the worker's address until SIGTERM or SIGINT, then drain.
 
     Raises:
-        ConfigurationError: settings, policy or keys are wrong; nothing was started.
+        ConfigurationError: settings, policy, keys or certificates are wrong; nothing was started.
         ListenError: the address is taken.
     """
     stop = stop_event()
@@ -49,7 +50,10 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     await sources.follow(configuration.credentials.tokens.sources)
     await application.store.connect()
     address = settings.listen_addresses[index]
-    listen(application.server, address)
+    local = local_addresses(settings)[index]
+    listen(application.server, local)
+    if application.tls is not None and address != local:
+        listen(application.server, address, application.tls.credentials())
     exposition = MetricsSocket(metrics_socket(index, settings), exposition=metrics.exposition)
     await exposition.start()
     await application.server.start()
@@ -63,7 +67,9 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         parts=parts,
     )
     async with asyncio.TaskGroup() as tasks:
-        upkeep = [tasks.create_task(run()) for run in (sources.run, *application.upkeep)]
+        following = () if application.tls is None else (application.tls.run,)
+        runs = (sources.run, *following, *application.upkeep)
+        upkeep = [tasks.create_task(run()) for run in runs]
         await until(stop, watch.run())
         await _drain(application, settings.drain_seconds)
         for task in upkeep:

@@ -5,6 +5,10 @@ import re
 from authz_service.core.facts import Facts
 from authz_service.core.rules import Policy, Route
 
+# A dot segment (RFC 3986 section 5.2.4), however its dots and slashes are written. The application
+# may resolve it to another path; an Envoy of ours does so, or refuses it, before it asks.
+_DOT_SEGMENT = re.compile(r"(?:/|%2f|%5c|\\)(?:\.|%2e){1,2}(?=/|%2f|%5c|\\|\Z)", re.IGNORECASE)
+
 _PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_]*\}")
 
 
@@ -44,12 +48,15 @@ class RouteMatcher:
         """The route, or None: then the request is denied.
 
         Envoy's `context_extensions` name the route it matched. A name this policy does not know
-        (the two sides reload at different moments) falls back to our own matching.
+        (the two sides reload at different moments) falls back to our own matching, and so does a
+        check of an Envoy that names none; there a path with a dot segment belongs to no route.
         """
         named = self._by_name.get(facts.route_hint)
         return named if named is not None else self._match(facts.method, facts.path)
 
     def _match(self, method: str, path: str) -> Route | None:
+        if _DOT_SEGMENT.search(path):
+            return None
         for methods, pattern, route in self._ordered:
             if method in methods and pattern.fullmatch(path):
                 return route

@@ -20,6 +20,11 @@ from authz_service.transports.probe import is_serving
 
 _DRAIN_SECONDS = 30.0
 
+_TLS = (
+    *("AUTHZ_TLS_CERT_FILE", "AUTHZ_TLS_KEY_FILE"),
+    *("AUTHZ_TLS_CLIENT_CA_FILE", "AUTHZ_TLS_CLIENT_NAMES"),
+)
+
 # Secrets go to the sidecar and to nobody else.
 _SYSTEM = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"})
 _IMAGE_SERVICE = frozenset({"IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH"})
@@ -123,6 +128,7 @@ def authz(layout: Layout) -> Part:
             "API_KEYS": json.dumps(LOCAL_KEYS),
             **layout.environment,  # whole, because policies name variables of their own
             "AUTHZ_GRPC_LISTEN": "",
+            **dict.fromkeys(_TLS, ""),  # Envoy asks through sockets
             "AUTHZ_WORKERS": str(layout.workers),
             "AUTHZ_DRAIN_SECONDS": "0",  # Envoy has gone before
             "AUTHZ_POLICY_FILE": str(layout.policy_file),

@@ -22,6 +22,7 @@ from authz_service.observe.merge import Rule
 from authz_service.observe.process_series import MEMORY_GAUGE
 from authz_service.observe.rate_limit_series import RateLimitSeries
 from authz_service.observe.rule_series import RuleSeries
+from authz_service.observe.tls_series import EXPIRY_GAUGE
 
 _SLOW_SECONDS = 0.01
 
@@ -38,6 +39,7 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
     KEY_STORE_GAUGE: min,
     "authz_key_store_last_read_timestamp_seconds": min,
     MEMORY_GAUGE: sum,
+    EXPIRY_GAUGE: min,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
 

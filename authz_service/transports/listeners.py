@@ -1,6 +1,7 @@
 """The gRPC server: which implementation, listening where. Fails loudly if it cannot."""
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -29,23 +30,26 @@ def build_server(
     authorization: AuthorizationServicer,
     health: HealthServicer,
     rate_limit: RateLimitServiceServicer | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
     """A gRPC server with these services, not yet listening.
 
     `native` parses HTTP/2 outside the GIL; `grpcio` is the reference implementation. Both take
-    the same servicers.
+    the same servicers; only `grpcio` knows TLS, and interceptors.
     """
     server: grpc.aio.Server
     if kind is GrpcServer.NATIVE:
         server = pygrpc_native.aio.server(options=_OPTIONS)
     else:
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     register(server, authorization=authorization, health=health, rate_limit=rate_limit)
     return server
 
 
-def listen(server: grpc.aio.Server, address: str) -> None:
-    """Bind `address`: `unix:PATH` or `HOST:PORT`.
+def listen(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> None:
+    """Bind `address`: `unix:PATH` or `HOST:PORT`. With credentials it is asked by TLS.
 
     Raises:
         ListenError: the address is taken, or not ours to bind.
@@ -53,7 +57,10 @@ def listen(server: grpc.aio.Server, address: str) -> None:
     try:
         if address.startswith("unix:"):
             _claim(Path(address.removeprefix("unix:")))
-        bound = server.add_insecure_port(address)
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
     except (RuntimeError, OSError) as error:
         raise ListenError(f"cannot listen on {address}: {error}") from error
     if bound == 0:

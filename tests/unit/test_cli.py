@@ -216,6 +216,7 @@ def test_local_names_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
     told = set(re.findall(r"[A-Z]+(?:_[A-Z]+)+|PORT|DEBUG", capsys.readouterr().out))
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     laid_out = {name for name in settings if name.endswith(("_HOST", "_LISTEN", "_SECONDS"))}
+    laid_out |= {name for name in settings if name.startswith("AUTHZ_TLS_")}
     inner = {"AUTHZ_UPSTREAM", "AUTHZ_PUBLIC_METRICS"}
     parts = ("AUTHZ_APP", "AUTHZ_OPERATIONS", "IMAGE_OPERATIONS", "IMAGE_WORKER_OPERATIONS")
     own = {f"{part}_PORT" for part in (*parts, "AUTHZ_ADMIN")}

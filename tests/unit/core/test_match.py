@@ -69,6 +69,20 @@ def test_what_no_route_describes_has_no_route(method: str, path: str) -> None:
     assert found(method, path) is None
 
 
+@pytest.mark.parametrize(
+    "segment", ["..", ".", "%2e%2E", ".%2e", "..%2Fadmin", "a%2f..", "a%5C..%5cadmin", "..\\admin"]
+)
+def test_a_dot_segment_has_no_route(segment: str) -> None:
+    """The application could resolve it to another path: no placeholder stands for it."""
+    assert found("GET", f"/v1/things/{segment}") is None
+
+
+@pytest.mark.parametrize("segment", ["...", "..a", "a..", "%2e%2e%2e", ".well-known", "a%2Fb"])
+def test_dots_in_a_name_are_a_name(segment: str) -> None:
+    """Only one or two dots alone are a dot segment."""
+    assert found("GET", f"/v1/things/{segment}") == "thing"
+
+
 def test_envoys_route_name_decides() -> None:
     """The route that Envoy matched is the route, whatever our own matching would say."""
     assert found("DELETE", "/elsewhere", hint="thing") == "thing"
