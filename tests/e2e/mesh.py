@@ -43,6 +43,12 @@ POLICY: Final = {
             "match": {"method": "GET", "path": "/v1/open/{name}"},
             "authentication": "optional",
         },
+        {
+            "name": "free",
+            "match": {"method": "GET", "path": "/v1/free"},
+            "authentication": "none",
+        },
+        {"name": "watched", "match": {"method": "GET", "path": "/v1/watched"}, "shadow": True},
     ],
 }
 KEYS: Final = [

@@ -40,6 +40,8 @@ def test_nothing_that_a_client_forged_gets_through(gateway: Mesh) -> None:
     """What is said of the caller is replaced or taken away, also for callers without a name."""
     assert gateway.get("/v1/things", x_api_key=STEADY, **FORGED) == (200, STEADY_CALLER)
     assert gateway.get("/v1/open/a", **FORGED) == (200, NOBODY)
+    assert gateway.get("/v1/free", **FORGED) == (200, NOBODY)
+    assert gateway.get("/v1/watched", **FORGED) == (200, NOBODY)
     forged = gateway.get("/v1/open/a", x_envoy_external_address="203.0.113.9")
     assert forged == (200, NOBODY)
     doubled = gateway.client.get("/v1/open/a", [("x-authz-key-id", "root")] * 2)

@@ -304,6 +304,27 @@ def test_a_wrong_key_store_is_told_with_everything_else(
     assert url not in told.splitlines()[1]
 
 
+def test_wrong_certificates_stop_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file with its reason, together with what else is wrong, and nothing of a key."""
+    key = tmp_path / "tls.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n")
+    monkeypatch.setenv("AUTHZ_GRPC_SERVER", "grpcio")
+    monkeypatch.setenv("AUTHZ_GRPC_LISTEN", "127.0.0.1:9101")
+    monkeypatch.setenv("AUTHZ_TLS_CERT_FILE", "/nowhere/tls.crt")
+    monkeypatch.setenv("AUTHZ_TLS_KEY_FILE", str(key))
+    monkeypatch.setenv("API_KEYS", "[")
+    assert main(["serve", "--policy-file", POLICY]) == 2
+    told = capsys.readouterr().err
+    assert "canary" not in told
+    assert [line.split(": ")[1] for line in told.splitlines()] == [
+        "API_KEYS",
+        "/nowhere/tls.crt",
+        str(key),
+    ]
+
+
 @pytest.mark.parametrize("index", ["9", "2", "-1"])
 def test_a_worker_that_is_none_of_them_is_a_wrong_call(
     index: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from authz_service.errors import ConfigurationError
 from authz_service.settings import GrpcServer, Settings, load_settings
 from authz_service.testing.builders import PlantedSecrets
 from authz_service.worker import metrics_socket
+from authz_service.worker_addresses import local_addresses, open_addresses
 
 
 @pytest.fixture
@@ -28,6 +29,13 @@ def problems(environment: dict[str, str]) -> tuple[str, ...]:
     return caught.value.problems
 
 
+TLS = {
+    "AUTHZ_GRPC_SERVER": "grpcio",
+    "AUTHZ_GRPC_LISTEN": "0.0.0.0:9101",
+    "AUTHZ_TLS_CERT_FILE": "/tls.crt",
+    "AUTHZ_TLS_KEY_FILE": "/tls.key",
+    "AUTHZ_TLS_CLIENT_CA_FILE": "/ca.crt",
+}
 NO_POLICY = "AUTHZ_POLICY_FILE: is required where AUTHZ_RATELIMIT_DIR is not set"
 
 
@@ -394,3 +402,78 @@ def test_the_admin_api_needs_keys_to_manage(policy_file: str) -> None:
     assert settings.admin_listen == HostAndPort("127.0.0.1", 9104)
     assert TOKEN not in repr(settings) + str(settings)
     assert not load_settings({"AUTHZ_POLICY_FILE": policy_file}).has_admin_api
+
+
+def test_tls_is_told_whole_or_not_at_all(policy_file: str) -> None:
+    """What is missing for it, or means nothing without it, is named; all at once."""
+    base = {"AUTHZ_POLICY_FILE": policy_file}
+    assert problems(base | {"AUTHZ_TLS_CERT_FILE": "/tls.crt"}) == (
+        "AUTHZ_GRPC_SERVER: must be grpcio with AUTHZ_TLS_CERT_FILE",
+        "AUTHZ_TLS_KEY_FILE: is required with AUTHZ_TLS_CERT_FILE",
+        "AUTHZ_GRPC_LISTEN: has no IP:PORT that AUTHZ_TLS_CERT_FILE could be for",
+    )
+    names = {"AUTHZ_TLS_CLIENT_NAMES": "gateway.example"}
+    assert problems(base | {"AUTHZ_TLS_KEY_FILE": "/tls.key"} | names) == (
+        "AUTHZ_TLS_KEY_FILE: means nothing without AUTHZ_TLS_CERT_FILE",
+        "AUTHZ_TLS_CLIENT_CA_FILE: is required with AUTHZ_TLS_CLIENT_NAMES",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("gateway.example", True),
+        ("gateway", True),
+        ("spiffe://cluster.local/ns/istio-system/sa/gateway", True),
+        ("*.example", False),
+        ("Gateway.example", False),
+        ("spiffe://cluster.local", False),
+        ("spiffe://cluster.local/ns//sa", False),
+        ("https://gateway.example/", False),
+        ("a,", False),
+        ("spiffe://d/" + "a" * 2_048, False),
+    ],
+)
+def test_clients_are_named_as_certificates_name_them(
+    policy_file: str, name: str, *, is_one: bool
+) -> None:
+    """A SPIFFE id or a DNS name, whole: a pattern would let in more than somebody meant."""
+    given = TLS | {"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_TLS_CLIENT_NAMES": name}
+    if is_one:
+        assert load_settings(given).tls_client_names == (name,)
+    else:
+        (told,) = problems(given)
+        assert told.startswith("AUTHZ_TLS_CLIENT_NAMES: ")
+
+
+def test_with_tls_a_worker_has_a_socket_too(policy_file: str) -> None:
+    """Others ask by TLS; the supervisor, and an Envoy in the same pod, through the run folder."""
+    two = {"AUTHZ_WORKERS": "2", "REDIS_URL": "redis://store", "AUTHZ_RUN_DIR": "/run/authz"}
+    listen = {"AUTHZ_GRPC_LISTEN": "0.0.0.0:9101,unix:/second.sock"}
+    given = {"AUTHZ_POLICY_FILE": policy_file} | two | listen
+    assert local_addresses(load_settings(given | TLS | listen)) == (
+        "unix:/run/authz/authz-0.sock",
+        "unix:/second.sock",
+    )
+    assert local_addresses(load_settings(given)) == ("0.0.0.0:9101", "unix:/second.sock")
+
+
+@pytest.mark.parametrize(
+    ("listen", "is_open"),
+    [
+        ("unix:/a.sock", False),
+        ("127.0.0.1:9101", False),
+        ("[::1]:9101", False),
+        ("0.0.0.0:9101", True),
+        ("10.0.0.7:9101", True),
+    ],
+)
+def test_a_port_that_anybody_may_ask_is_noticed(
+    policy_file: str, listen: str, *, is_open: bool
+) -> None:
+    """One that other machines reach, for as long as nobody has to show a certificate."""
+    given = {"AUTHZ_POLICY_FILE": policy_file, "AUTHZ_GRPC_LISTEN": listen}
+    assert open_addresses(load_settings(given)) == ([listen] if is_open else [])
+    if not listen.startswith("unix:"):
+        by_tls = load_settings(TLS | given)
+        assert open_addresses(by_tls) == []
