@@ -92,15 +92,19 @@ def test_a_certificate_changes_and_no_request_is_lost(gateway: Mesh) -> None:
     with traffic(gateway.client.port, path="/v1/things", headers={"x-api-key": STEADY}) as flow:
         for end in ends[:2]:
             gateway.mount(gateway.authority.sign(SERVER, ends=end))
-            eventually(lambda end=end: gateway.metric(EXPIRY) == end.timestamp())
+            _until_expiry(gateway, end)
         last = gateway.authority.sign(SERVER, ends=ends[2])
         (gateway.folder / "tls.crt").write_bytes(last.certificate)
         eventually(lambda: gateway.metric("authz_tls_reload_failed") == 1)
         before = gateway.handshakes()
         eventually(lambda: gateway.handshakes() > before + 2)
         (gateway.folder / "tls.key").write_bytes(last.key)
-        eventually(lambda: gateway.metric(EXPIRY) == ends[2].timestamp())
+        _until_expiry(gateway, ends[2])
         before = gateway.handshakes()
         eventually(lambda: gateway.handshakes() > before + 2)
     assert gateway.metric("authz_tls_reload_failed") == 0
     assert set(flow.outcomes) == {"200"}
+
+
+def _until_expiry(gateway: Mesh, end: datetime) -> None:
+    eventually(lambda: gateway.metric(EXPIRY) == end.timestamp())
