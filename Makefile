@@ -4,11 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEPLOY_VENV := .venv-deploy
+DEPLOY_READY := $(DEPLOY_VENV)/.ready
 
-.PHONY: help run test test-slow check format protos render dashboard lock clean
+.PHONY: help run test test-slow test-deploy check format protos render dashboard lock clean
 
 help: ## this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -19,14 +21,24 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
+$(DEPLOY_READY): $(READY) requirements-deploy.lock
+	@echo "Installing the programs that judge deployments into $(DEPLOY_VENV) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DEPLOY_VENV)
+	@$(BIN)/uv pip install --quiet --python $(DEPLOY_VENV)/bin/python --require-hashes \
+	  -r requirements-deploy.lock
+	@touch $@
+
 run: $(READY) ## start the whole stack: Envoy, sidecar, Valkey, image service (PORT=8000)
 	@$(BIN)/authz_service local
 
-test: $(READY) ## every test that is not marked slow
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(READY) ## every test that is not marked slow or deploy
+	@$(BIN)/python -m pytest -m "not slow and not deploy"
 
 test-slow: $(READY) ## the tests marked slow
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not deploy"
+
+test-deploy: $(DEPLOY_READY) ## manifests, Terraform and images, judged by their own tools
+	@$(BIN)/python -m pytest -m deploy
 
 check: $(READY) ## lint, formatting, types, import rules
 	@$(BIN)/ruff check .
@@ -52,7 +64,9 @@ dashboard: $(READY) ## write the Grafana dashboard into monitoring/grafana/
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 	  --no-header --no-annotate --no-emit-package authz-sidecar --upgrade pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group pyproject.toml:deploy \
+	  --no-header --no-annotate --no-strip-extras --upgrade -o requirements-deploy.lock
 
 clean: ## remove everything that make created
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(DEPLOY_VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find authz_service image_service tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -127,9 +127,10 @@ def test_generated_code_is_what_the_protos_compile_to(tmp_path: Path) -> None:
     assert len(fresh) == 3 * len(protos)
 
 
-def test_every_locked_dependency_has_hashes_and_no_address() -> None:
-    """The lock file pins exact versions by hash, and says nothing of where they come from."""
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-deploy.lock"])
+def test_every_locked_dependency_has_hashes_and_no_address(lock: str) -> None:
+    """The lock files pin exact versions by hash, and say nothing of where they come from."""
+    text = (ROOT / lock).read_text()
     pins = re.split(r"\n(?=\S)", text.strip())
     assert len(pins) > 10
     for pin in pins:
