@@ -19,6 +19,7 @@ from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
+from authz_service.observe.decision_log import DecisionLog, Shares
 from authz_service.observe.descriptor_files import DescriptorFiles
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.unknown_domains import UnknownDomains
@@ -118,7 +119,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     descriptor_files = DescriptorFiles()
     metrics.register(descriptor_files.collector)
     in_flight = InFlight()
-    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
+    decided = (metrics.decided, _decision_log(settings, clock, metrics).decided)
+    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
     server = build_server(
         settings.grpc_server,
@@ -172,6 +174,13 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
     )
+
+
+def _decision_log(settings: Settings, clock: Clock, metrics: Metrics) -> DecisionLog:
+    shares = Shares(denials=settings.decision_log_denials, allows=settings.decision_log_allows)
+    log = DecisionLog(shares, clock=clock, project=settings.google_cloud_project)
+    metrics.register(log.collector)
+    return log
 
 
 def _answer_options(settings: Settings) -> AnswerOptions:

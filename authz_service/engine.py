@@ -16,7 +16,7 @@ from authz_service.core.identify import Credentials, anonymous, client_network, 
 from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
-from authz_service.core.respond import Answer, respond
+from authz_service.core.respond import Abandoned, Answer, abandoned, respond
 from authz_service.core.rules import Charge, Policy, Rate, Route
 from authz_service.core.verdict import (
     BAD_CREDENTIALS,
@@ -105,6 +105,14 @@ class Engine:
         if route is not None and route.shadow:
             verdict = Shadow(Unavailable(Reason.INTERNAL_ERROR, route), route, anonymous(facts))
         return self._respond(verdict, facts, rules)
+
+    def abandoned(self, facts: Facts) -> Abandoned:
+        """Who asked for what, where nobody waits for the answer any more. Decides nothing."""
+        rules = self._rules
+        route = rules.matcher.find(facts)
+        identity = None if route is None else self._identify(facts, route, rules)
+        known = identity if isinstance(identity, Identity) else None
+        return abandoned(route, known, decision_id=self._new_id())
 
     def _respond(self, verdict: Verdict, facts: Facts, rules: _Rules) -> Answer:
         return respond(

@@ -12,9 +12,12 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.registry import Collector
 
+from authz_service.core.decision import kind_of
 from authz_service.core.descriptor_metrics import Increments
+from authz_service.core.facts import Facts
 from authz_service.core.meter import Metered, Scope
-from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
+from authz_service.core.respond import Outcome
+from authz_service.core.trace_context import trace_id
 from authz_service.observe.buckets import BUCKETS_SECONDS
 from authz_service.observe.exposition import Encoder
 from authz_service.observe.limit_series import LimitSeries
@@ -42,15 +45,6 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
 """How gauges of several workers become one; of every other the greatest is shown."""
 
 
-class Decision(StrEnum):
-    """The kinds of answers, as the label `decision` names them."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-    OVER_LIMIT = "over_limit"
-    UNAVAILABLE = "unavailable"
-
-
 class StoreOutcome(StrEnum):
     """What became of a call to the shared store, as the label `outcome` names it."""
 
@@ -75,15 +69,6 @@ class FetchOutcome(StrEnum):
     UNUSABLE = "unusable"  # no key set, or one without a key for us
 
 
-_DECISIONS: Final[Mapping[str, Decision]] = {
-    Reason.OK: Decision.ALLOW,
-    Reason.RATE_LIMITED: Decision.OVER_LIMIT,
-    Reason.QUOTA_EXCEEDED: Decision.OVER_LIMIT,
-    Reason.TOO_MANY_BAD_CREDENTIALS: Decision.OVER_LIMIT,
-    **dict.fromkeys(UNAVAILABLE_REASONS, Decision.UNAVAILABLE),
-}
-
-
 class Metrics:
     """The series of one process, in a registry of their own.
 
@@ -95,13 +80,13 @@ class Metrics:
         self._encoder = Encoder()
         self._decisions = Counter(
             "authz_decisions_total",
-            "Checks answered.",
+            "Checks, by what became of them.",
             ("route", "decision", "reason", "tier"),
             registry=self._registry,
         )
         self._decision_duration = Histogram(
             "authz_decision_duration_seconds",
-            "Time from a decoded check to its answer.",
+            "Time from a decoded check to its answer, or to its end without one.",
             buckets=BUCKETS_SECONDS,
             registry=self._registry,
         )
@@ -122,11 +107,13 @@ class Metrics:
         self._tokens = _TokenSeries(self._registry)
         self._keys = _KeySeries(self._registry)
 
-    def decided(self, metadata: Mapping[str, str], seconds: float) -> None:
-        """One check was answered with this metadata (`Answer.metadata`), in so many seconds.
+    def decided(self, facts: Facts, outcome: Outcome, seconds: float) -> None:
+        """One check was answered, or given up, after so many seconds.
 
-        A slow one leaves its `decision_id` as an exemplar: the access log has the rest.
+        A slow one leaves its `decision_id` as an exemplar, and the id of its trace if it has one:
+        logs and traces have the rest.
         """
+        metadata = outcome.metadata
         key = (metadata.get("route", ""), metadata["reason"], metadata.get("tier", ""))
         counter = self._decided.get(key)
         if counter is None:
@@ -136,14 +123,12 @@ class Metrics:
             self._shadowed(metadata)
         slow = seconds >= _SLOW_SECONDS
         self._decision_duration.observe(
-            seconds, {"decision_id": metadata["decision_id"]} if slow else None
+            seconds, _exemplar(facts, metadata["decision_id"]) if slow else None
         )
 
     def _shadowed(self, metadata: Mapping[str, str]) -> None:
-        reason = metadata["shadow_reason"]
-        decision = _DECISIONS.get(reason, Decision.DENY)
-        tier = metadata.get("tier", "")
-        self._shadows.labels(metadata["route"], decision.value, reason, tier).inc()
+        reason, tier = metadata["shadow_reason"], metadata.get("tier", "")
+        self._shadows.labels(metadata["route"], kind_of(reason).value, reason, tier).inc()
 
     def metered(self, metered: Metered) -> None:
         """The limits of one request were looked at."""
@@ -248,8 +233,13 @@ class Metrics:
         return self._encoder.encode(self._registry.collect())
 
     def _decision_counter(self, route: str, reason: str, tier: str) -> Counter:
-        decision = _DECISIONS.get(reason, Decision.DENY)
-        return self._decisions.labels(route, decision.value, reason, tier)
+        return self._decisions.labels(route, kind_of(reason).value, reason, tier)
+
+
+def _exemplar(facts: Facts, decision_id: str) -> dict[str, str]:
+    """Labels of 128 characters together at most (OpenMetrics 1.0): these have fewer than 90."""
+    trace = trace_id(facts)
+    return {"decision_id": decision_id} | ({"trace_id": trace} if trace else {})
 
 
 class _StoreSeries:
