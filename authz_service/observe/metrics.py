@@ -19,7 +19,9 @@ from authz_service.core.meter import Metered, Scope
 from authz_service.core.respond import Outcome
 from authz_service.core.trace_context import trace_id
 from authz_service.observe.buckets import BUCKETS_SECONDS
+from authz_service.observe.descriptor_files import FILES_AGE_GAUGE, RULES_GAUGE, DescriptorFiles
 from authz_service.observe.exposition import Encoder
+from authz_service.observe.fallback_series import FallbackSeconds
 from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
 from authz_service.observe.process_series import MEMORY_GAUGE
@@ -40,6 +42,8 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
     "authz_jwks_last_success_timestamp_seconds": min,
     KEY_STORE_GAUGE: min,
     "authz_key_store_last_read_timestamp_seconds": min,
+    RULES_GAUGE: min,
+    FILES_AGE_GAUGE: min,
     MEMORY_GAUGE: sum,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
@@ -72,7 +76,8 @@ class FetchOutcome(StrEnum):
 class Metrics:
     """The series of one process, in a registry of their own.
 
-    `rate_limit` are those of the questions of `ShouldRateLimit`.
+    `rate_limit` are those of the questions of `ShouldRateLimit`, `descriptor_files` those of the
+    files whose limits they are about.
     """
 
     def __init__(self) -> None:
@@ -102,6 +107,7 @@ class Metrics:
         self._rules = RuleSeries()
         self._registry.register(self._rules)
         self.rate_limit = RateLimitSeries(self._registry)
+        self.descriptor_files = DescriptorFiles(self._registry)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
@@ -158,6 +164,10 @@ class Metrics:
     def breakers_followed(self, open_count: Callable[[], int]) -> None:
         """From now on there are breakers before the shared store: how many of them are open."""
         self._store.breakers_open.set_function(open_count)
+
+    def fallback_followed(self, seconds: Callable[[], float]) -> None:
+        """From now on `seconds` tells this process's part of the time without the shared store."""
+        self._store.fallback_seconds.follow(seconds)
 
     def fallback_decided(self, scope: Scope) -> None:
         """A charge was counted in this process, or not at all, instead of the shared store."""
@@ -270,6 +280,8 @@ class _StoreSeries:
             "failing; the greatest over workers.",
             registry=registry,
         )
+        self.fallback_seconds = FallbackSeconds()
+        registry.register(self.fallback_seconds)
         self.breakers_open = Gauge(
             "authz_store_breaker_open",
             "Nodes of the shared counter store whose circuit breaker is open; the greatest over "
