@@ -112,6 +112,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         guesses=BadCredentials(clock),
         clock=clock,
         new_id=_decision_ids(),
+        staged=metrics.stages.passed,
     )
     global_limits = GlobalLimiter(configuration.policy, store)
     descriptors = DescriptorLimiter(

@@ -27,6 +27,7 @@ from authz_service.observe.merge import Rule
 from authz_service.observe.process_series import MEMORY_GAUGE
 from authz_service.observe.rate_limit_series import RateLimitSeries
 from authz_service.observe.rule_series import RuleSeries
+from authz_service.observe.stage_series import StageSeries
 
 _SLOW_SECONDS = 0.01
 
@@ -77,7 +78,7 @@ class Metrics:
     """The series of one process, in a registry of their own.
 
     `rate_limit` are those of the questions of `ShouldRateLimit`, `descriptor_files` those of the
-    files whose limits they are about.
+    files whose limits they are about, `stages` those of the stages of a check.
     """
 
     def __init__(self) -> None:
@@ -102,6 +103,8 @@ class Metrics:
             registry=self._registry,
         )
         self._decided: dict[tuple[str, str, str], Counter] = {}
+        self.stages = StageSeries()
+        self._registry.register(self.stages)
         self._limits = LimitSeries()
         self._registry.register(self._limits)
         self._rules = RuleSeries()
