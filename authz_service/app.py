@@ -19,7 +19,7 @@ from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
-from authz_service.observe.descriptor_files import DescriptorFiles
+from authz_service.observe.decision_log import DecisionLog, Shares
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.tls_series import TlsSeries
 from authz_service.observe.unknown_domains import UnknownDomains
@@ -55,7 +55,6 @@ class Application:
     descriptors: DescriptorLimiter
     store: FailoverStore
     metrics: Metrics
-    descriptor_files: DescriptorFiles
     in_flight: InFlight
     health: Health
     server: grpc.aio.Server
@@ -76,7 +75,8 @@ class Application:
         """Count what was read: what is in force from now on, and what is refused."""
         if Section.POLICY in configuration.read:
             self._tell_policy(configuration)
-        self.descriptor_files.judged(refused=Section.DESCRIPTORS in configuration.refused)
+        if Section.DESCRIPTORS in configuration.read:
+            self._tell_descriptors(configuration)
 
     def _tell_policy(self, configuration: Configuration) -> None:
         if Section.POLICY in configuration.refused:
@@ -85,6 +85,13 @@ class Application:
         at_ms = SystemClock().now_ms()
         self.metrics.policy_loaded(configuration.policy.digest, at_ms=at_ms)
         self.metrics.keys_loaded(len(configuration.credentials.keys))
+
+    def _tell_descriptors(self, configuration: Configuration) -> None:
+        if Section.DESCRIPTORS in configuration.refused:
+            self.metrics.descriptor_files.refused()
+        elif configuration.descriptors is not None:
+            limits = configuration.descriptors.limit_count
+            self.metrics.descriptor_files.loaded(limits, at_ms=SystemClock().now_ms())
 
 
 def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
@@ -101,6 +108,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     )
     stand_in = StandIn(clock, sharing=settings.processes_sharing_limits)
     store = FailoverStore(shared, stand_in=stand_in, clock=clock, metrics=metrics)
+    metrics.fallback_followed(lambda: store.failing_ms / 1000 / settings.workers)
     store_keys = _store_keys(settings, configuration, clock)
     engine = Engine(
         policy=configuration.policy,
@@ -109,6 +117,7 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         guesses=BadCredentials(clock),
         clock=clock,
         new_id=_decision_ids(),
+        staged=metrics.stages.passed,
     )
     global_limits = GlobalLimiter(configuration.policy, store)
     descriptors = DescriptorLimiter(
@@ -120,10 +129,9 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         domain_unknown=UnknownDomains(clock, counted=metrics.rate_limit.domain_unknown).asked_for,
     )
     limiter = Limiter(of_policy=global_limits, of_files=descriptors)
-    descriptor_files = DescriptorFiles()
-    metrics.register(descriptor_files.collector)
     in_flight = InFlight()
-    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
+    decided = (metrics.decided, _decision_log(settings, clock, metrics).decided)
+    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
     tls_series = TlsSeries()
     tls = _tls(settings, clock, tls_series)
@@ -140,7 +148,6 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         descriptors=descriptors,
         store=store,
         metrics=metrics,
-        descriptor_files=descriptor_files,
         in_flight=in_flight,
         health=health,
         server=server,
@@ -183,6 +190,13 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
     )
+
+
+def _decision_log(settings: Settings, clock: Clock, metrics: Metrics) -> DecisionLog:
+    shares = Shares(denials=settings.decision_log_denials, allows=settings.decision_log_allows)
+    log = DecisionLog(shares, clock=clock, project=settings.google_cloud_project)
+    metrics.register(log.collector)
+    return log
 
 
 def _answer_options(settings: Settings) -> AnswerOptions:

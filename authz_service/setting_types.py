@@ -99,6 +99,7 @@ def _client_name(text: str) -> str:
     return text
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
 HeaderNameList = Annotated[tuple[str, str, str], BeforeValidator(_header_names)]

@@ -34,6 +34,7 @@ from authz_service.setting_types import (
     Port,
     ProjectId,
     Secret,
+    Share,
 )
 
 
@@ -227,6 +228,12 @@ class Settings(BaseModel):
         default=None,
         alias="GOOGLE_CLOUD_PROJECT",
         description="Set: log lines carry Cloud Trace names of this project.",
+    )
+    decision_log_denials: Share = Field(
+        default=1, alias="AUTHZ_DECISION_LOG_DENIALS", description="Part of denials logged, 0 to 1."
+    )
+    decision_log_allows: Share = Field(
+        default=0, alias="AUTHZ_DECISION_LOG_ALLOWS", description="Part of allows logged, 0 to 1."
     )
     debug: bool = Field(
         default=False, alias="DEBUG", description="Readable log lines in place of JSON."
