@@ -1,4 +1,4 @@
-"""Every kind of answer a client can get, counted by the client, so that metrics can be held to it."""
+"""Every kind of answer a client can get, counted by the client: what metrics are held to."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ class Counted:
     """Sends requests to a stack that nobody else talks to, and notes what comes of each."""
 
     def __init__(self, stack: Stack) -> None:
-        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.requests: Counter[tuple[str, ...]] = Counter()
         """By method, endpoint and status."""
         self.decisions: Counter[str] = Counter()
         """By reason; requests that Envoy answers alone have none."""
@@ -55,9 +55,9 @@ class Counted:
         self._owner = ""  # of the job at hand: each has its own, for looking at it is limited too
 
     @property
-    def durations(self) -> Counter[tuple[str, str]]:
+    def durations(self) -> Counter[tuple[str, ...]]:
         """Requests by method and endpoint."""
-        found = Counter[tuple[str, str]]()
+        found = Counter[tuple[str, ...]]()
         for (method, endpoint, _), count in self.requests.items():
             found[method, endpoint] += count
         return found
@@ -179,7 +179,12 @@ class Counted:
         return self._owner
 
     def _upload(
-        self, image: bytes, status: int, *, headers: list[tuple[str, str]] | None = None, **more: str
+        self,
+        image: bytes,
+        status: int,
+        *,
+        headers: list[tuple[str, str]] | None = None,
+        **more: str,
     ) -> Reply:
         reply = self._client.upload(self._new_owner(), image, headers=headers or [], **more)
         self.files.append(len(image))

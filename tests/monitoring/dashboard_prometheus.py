@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a stack every second as the shipped file says, and its HTTP API."""
+"""A real Prometheus that scrapes a stack every second as the shipped file says; its HTTP API."""
 
 import math
 import subprocess
