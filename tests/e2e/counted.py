@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -76,7 +76,7 @@ class Counted:
 
     def send_to_a_stopped_application(self) -> None:
         """Envoy gives up waiting: 504."""
-        with stopped(_image_api(self._stack)):
+        with stopped(_process(self._stack, "image_service serve")):
             self._note("GET", "/healthz", self._client.get("/healthz"), 504)
 
     # Each of these names the reason that the sidecar must give with the status.
@@ -153,7 +153,7 @@ class Counted:
 
     def _job_that_fails(self) -> None:
         job = self._at_work()
-        os.kill(_decoder(self._stack), signal.SIGKILL)
+        kill_decoders(self._stack)
         assert eventually(lambda: self._job(job)["status"] == "failed")
         self.jobs["failure"] += 1
 
@@ -231,16 +231,13 @@ def _under_way(stack: Stack) -> int:
     return int(line.removeprefix(name))
 
 
-def _image_api(stack: Stack) -> int:
-    return _one(children(stack.process.pid), lambda it: "image_service serve" in it)
+def kill_decoders(stack: Stack) -> None:
+    """End the processes that work on images, of the worker; jobs under way fail."""
+    for pid, command in children(_process(stack, "image_service work")).items():
+        if "image_service.decoder" in command:
+            os.kill(pid, signal.SIGKILL)
 
 
-def _decoder(stack: Stack) -> int:
-    """The process that works on images, of the worker."""
-    worker = _one(children(stack.process.pid), lambda it: "image_service work" in it)
-    return _one(children(worker), lambda it: "image_service.decoder" in it)
-
-
-def _one(processes: dict[int, str], wanted: Callable[[str], bool]) -> int:
-    (pid,) = [pid for pid, command in processes.items() if wanted(command)]
+def _process(stack: Stack, command: str) -> int:
+    (pid,) = [pid for pid, it in children(stack.process.pid).items() if command in it]
     return pid

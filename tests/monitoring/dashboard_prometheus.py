@@ -51,6 +51,11 @@ class Prometheus:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return f"{HOST}:{self._client.port}"
+
     def has_scraped_all(self) -> bool:
         """Whether every port has been scraped."""
         try:

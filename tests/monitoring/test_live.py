@@ -1,39 +1,24 @@
 """What a real Prometheus knows after it scraped the real stack: numbers that are right, for all."""
 
-import json
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from authz_service.clock import SystemClock
-from authz_service.testing.tokens import Signer, signer
-from tests.e2e.client import Reply
-from tests.e2e.conftest import encoded
-from tests.e2e.counted import CORS_ORIGINS, Counted, with_every_refusal
-from tests.e2e.jwks_server import JwksServer, jwks_server
+from tests.e2e.counted import Counted
 from tests.e2e.processes import eventually
-from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
+from tests.e2e.stack import Stack
 from tests.monitoring.dashboard_prometheus import Prometheus, prometheus
 from tests.monitoring.dashboard_queries import queries, series_of
+from tests.monitoring.live_stack import Callers, live_stack, one_of_each
 
 PROGRAM: Final = shutil.which("prometheus")
-LIMITS: Final = "/api/v1/images/limits"
-ISSUER, AUDIENCE = "https://login.example.com/", "imagen"
-SIGNER: Final = signer("ES256", "ec-1")
 ROUNDS: Final = 6
 SEEN_WITHIN_S: Final = 20.0
-DESCRIPTORS: Final = """
-domain: shop
-descriptors:
-  - key: user
-    rate_limit: {unit: day, requests_per_unit: 5}
-"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,42 +27,11 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
-    """Keys for every kind of answer, and a token."""
-
-    enterprise: str
-    free: str
-    brief: str
-    token: str
-
-    @classmethod
-    def of(cls, stack: Stack) -> "Callers":
-        """Whom no other test knows."""
-        return cls(
-            enterprise=stack.fresh_key("enterprise"),
-            free=stack.fresh_key("free"),
-            brief=stack.fresh_key("brief"),
-            token=token(SIGNER, ISSUER),
-        )
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack with token providers, limits by descriptor and a route in shadow."""
-    folder = tmp_path_factory.mktemp("dashboard")
-    descriptors = folder / "limits"
-    descriptors.mkdir()
-    (descriptors / "shop.yaml").write_text(DESCRIPTORS, "utf-8")
-    with jwks_server() as keys:
-        keys.publish(SIGNER)
-        with running(
-            policy(keys, folder),
-            AUTHZ_RATELIMIT_DIR=str(descriptors),
-            AUTHZ_RATELIMIT_JSON="true",
-            CORS_ORIGINS=CORS_ORIGINS,
-        ) as started:
-            yield started
+    """A stack of its own, so that every count is of this module's requests."""
+    with live_stack(tmp_path_factory.mktemp("live")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -86,34 +40,6 @@ def scraping(stack: Stack) -> Iterator[Prometheus]:
     assert PROGRAM is not None
     with prometheus(PROGRAM, stack) as started:
         yield started
-
-
-def policy(keys: JwksServer, folder: Path) -> dict[str, Any]:
-    """The image service's own, with two token providers, one of them away, and more refusals."""
-    ca_file = folder / "ca.pem"
-    ca_file.write_bytes(keys.ca_pem)
-    common = {
-        "audiences": [AUDIENCE],
-        "algorithms": ["ES256"],
-        "tiers": ["pro"],
-        "jwks_ca_file": str(ca_file),
-        "jwks_cooldown": "1s",
-    }
-    changed = with_every_refusal(default_policy_with_extra_tiers())
-    changed["jwt"] = [
-        {"name": "login", "issuer": ISSUER, "jwks_url": keys.url, **common},
-        {"name": "away", "issuer": "away", "jwks_url": "https://127.0.0.1:1/k.json", **common},
-    ]
-    routes = {route["name"]: route for route in changed["routes"]}
-    routes["job-result"]["shadow"] = True
-    return changed
-
-
-def token(by: Signer, issuer: str) -> str:
-    """A token that is good for longer than the test lasts."""
-    now_s = SystemClock().now_ms() // 1000
-    said = {"iss": issuer, "aud": AUDIENCE, "sub": "ada", "iat": now_s - 10, "exp": now_s + 600}
-    return by.token(said).decode()
 
 
 def test_every_panel_shows_something(stack: Stack, scraping: Prometheus) -> None:
@@ -193,43 +119,6 @@ def differences(
             if growth != (expected := seen[name].get(labels, 0)):
                 found[name, *labels] = growth, expected
     return found
-
-
-def one_of_each(stack: Stack, callers: Callers) -> set[int]:
-    """Every kind of request; the statuses that came back."""
-    client = stack.client
-    away = token(SIGNER, "away")
-    asked = [
-        *(client.get(LIMITS, key(callers.free)) for _ in range(3)),  # in the end one too many
-        client.get(LIMITS, key("unknown")),
-        client.get(LIMITS, bearer(callers.token)),
-        client.get(LIMITS, bearer(away)),  # its keys cannot be had
-        client.get("/nowhere"),
-        client.get("/api/v1/jobs/unknown", key(callers.free)),
-        client.get("/api/v1/jobs/unknown/result", key("unknown")),  # in shadow
-        client.upload(callers.enterprise, encoded("JPEG")),
-        client.upload(callers.brief, bytes(200_000)),
-        question(stack, "shop", [{"entries": [{"key": "user", "value": "ann"}]}]),
-        question(stack, "shpo", [{"entries": [{"key": "user", "value": "ann"}]}]),
-        question(stack, "shop", []),  # is an error
-    ]
-    return {reply.status for reply in asked}
-
-
-def key(value: str) -> list[tuple[str, str]]:
-    """The headers of a caller with a key."""
-    return [("X-API-Key", value)]
-
-
-def bearer(value: str) -> list[tuple[str, str]]:
-    """The headers of a caller with a token."""
-    return [("Authorization", f"Bearer {value}")]
-
-
-def question(stack: Stack, domain: str, descriptors: object) -> Reply:
-    """What another Envoy would ask."""
-    body = json.dumps({"domain": domain, "descriptors": descriptors}).encode()
-    return stack.operations.send("POST", "/json", [("Content-Type", "application/json")], body)
 
 
 def silent(scraping: Prometheus, start_s: float) -> list[tuple[str, str]]:
