@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEPLOY_VENV := .venv-deploy
 DEPLOY_READY := $(DEPLOY_VENV)/.ready
 
-.PHONY: help run test test-slow test-deploy check format protos render dashboard lock clean
+.PHONY: help run test test-slow test-deploy check format protos render dashboard preview lock clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ render: $(READY) ## render the golden Envoy configuration into envoy/
 
 dashboard: $(READY) ## write the Grafana dashboard into monitoring/grafana/
 	@$(BIN)/python -m monitoring.grafana.dashboard
+
+preview: $(READY) ## draw docs/dashboard.png from minutes of the real stack, if there is a prometheus
+	@$(BIN)/python -m tests.monitoring.preview
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \

@@ -3,25 +3,20 @@
 import os
 import re
 import signal
-import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.client import HOST, MULTIPART, Client
+from tests.e2e.client import Client
 from tests.e2e.conftest import encoded
+from tests.e2e.counted import CORS_ORIGINS, LIMITS, Counted, stopped, with_every_refusal
 from tests.e2e.processes import eventually
-from tests.e2e.stack import Stack, running
-from tests.monitoring.rule_files import TARGET_LABELS, known
-
-LIMITS = "/api/v1/images/limits"
-UPSCALE = "/api/v1/images/upscale"
-JOB = "/api/v1/jobs/{job_id}"
+from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
+from tests.monitoring.rule_files import GUIDE, TARGET_LABELS, known
 
 Labels = frozenset[tuple[str, str]]
 Series = Mapping[tuple[str, Labels], float]
@@ -30,7 +25,8 @@ Series = Mapping[tuple[str, Labels], float]
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack of its own, so that every count is of this module's requests."""
-    with running() as started:
+    policy = with_every_refusal(default_policy_with_extra_tiers())
+    with running(policy, CORS_ORIGINS=CORS_ORIGINS) as started:
         yield started
 
 
@@ -49,49 +45,11 @@ def value(series: Series, name: str, **labels: str) -> float:
     return series.get((name, frozenset(labels.items())), 0.0)
 
 
-def mixed_traffic(stack: Stack) -> Counter[tuple[str, str, str]]:
-    """Every kind of answer a client can get, counted as the client sees it."""
-    client, seen = stack.client, Counter[tuple[str, str, str]]()
-    free, pro, brief = stack.fresh_key("free"), stack.fresh_key("pro"), stack.fresh_key("brief")
-
-    def sent(method: str, endpoint: str, status: int) -> None:
-        seen[method, endpoint, str(status)] += 1
-
-    for _ in range(12):  # ten pass, two are over the limit
-        sent("GET", LIMITS, client.get(LIMITS, [("X-API-Key", free)]).status)
-    for _ in range(3):
-        sent("GET", LIMITS, client.get(LIMITS, [("X-API-Key", "unknown-key")]).status)
-    for _ in range(2):
-        sent("PUT", LIMITS, client.send("PUT", LIMITS).status)
-    for path in ("/nowhere", "/nowhere/else"):
-        sent("GET", "other", client.get(path).status)
-    sent("GET", "other", client.get("/api%2fv1").status)
-    for body in (encoded("JPEG"), b"no image"):
-        sent("POST", UPSCALE, client.upload(pro, body, headers=[("Prefer", "wait=30")]).status)
-    sent("POST", UPSCALE, client.upload(brief, bytes(200_000)).status)
-    sent("GET", JOB, client.get("/api/v1/jobs/unknown", [("X-API-Key", pro)]).status)
-    sent("GET", "/healthz", client.get("/healthz").status)
-    for _ in range(2):
-        abort_an_upload(client, pro)
-        sent("POST", UPSCALE, 499)
-    return seen
-
-
-def abort_an_upload(client: Client, key: str) -> None:
-    """Send half a body and hang up once Envoy and the application have begun with it."""
-    with socket.create_connection((HOST, client.port), timeout=5) as connection:
-        head = (
-            f"POST {UPSCALE} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n"
-            f"Content-Type: {MULTIPART}\r\nContent-Length: 100000\r\n\r\n"
-        )
-        connection.sendall(head.encode() + bytes(5_000))
-        time.sleep(0.3)
-
-
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills a decoder in /proc")
 def test_every_request_is_counted_once_as_the_client_saw_it(stack: Stack) -> None:
     """Passes, denials, Envoy's own errors and aborts: totals, durations, none in progress."""
-    before = settled(stack)
-    seen = mixed_traffic(stack)
+    before, counted = settled(stack), Counted(stack)
+    counted.send_one_of_each()
 
     after = settled(stack)
 
@@ -99,15 +57,12 @@ def test_every_request_is_counted_once_as_the_client_saw_it(stack: Stack) -> Non
     assert {
         (labels["method"], labels["endpoint"], labels["status_code"]): count
         for labels, count in totals
-    } == dict(seen)
+    } == counted.requests
     durations = grown(before, after, "imagen_http_request_duration_seconds_count")
-    requests = Counter[tuple[str, str]]()
-    for (method, endpoint, _), count in seen.items():
-        requests[method, endpoint] += count
-    assert {(labels["method"], labels["endpoint"]): n for labels, n in durations} == dict(requests)
-    for method, endpoint in requests:
-        labels = {"method": method, "endpoint": endpoint}
-        assert value(after, "imagen_http_requests_in_progress", **labels) == 0
+    assert {
+        (labels["method"], labels["endpoint"]): count for labels, count in durations
+    } == counted.durations
+    assert total(after, "imagen_http_requests_in_progress") == 0
 
 
 ALLOWED = {"route": "limits", "decision": "allow", "reason": "ok", "tier": "pro"}
@@ -229,6 +184,24 @@ def test_the_public_port_of_the_local_stack_shows_everything(stack: Stack) -> No
     assert "envoy_server_live" in names
 
 
+def test_the_public_port_shows_the_series_of_the_guide(stack: Stack) -> None:
+    """Line by line, after a look at the limits and one upload: names, labels and their values."""
+    examples = re.findall(r"^(imagen_\w+)\{(.*)\}$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    expected = {(name, frozenset(re.findall(r'(\w+)="(.*?)"', it))) for name, it in examples}
+    key, waiting = stack.fresh_key(), [("Prefer", "wait=30")]
+    assert stack.client.get(LIMITS, [("X-API-Key", key)]).status == 200
+    assert stack.client.upload(key, encoded("JPEG"), headers=waiting).status == 200
+
+    settled(stack)
+    shown = scraped(stack.client)
+
+    assert len(expected) >= 15
+    assert expected - shown.keys() == set()
+    for name, labels in expected:
+        if name.endswith(("_total", "_sum", "_count")):
+            assert shown[name, labels] > 0, name
+
+
 def test_envoys_own_port_shows_what_alerts_read(stack: Stack) -> None:
     """With the documented labels; errors of limits are there from the first one on."""
     stack.client.get(LIMITS, [("X-API-Key", stack.fresh_key())])
@@ -254,16 +227,10 @@ def test_checks_that_no_worker_answers_are_counted_by_envoy_alone(stack: Stack) 
     key = [("X-API-Key", stack.fresh_key())]
     errors = total(scraped(stack.scrape), "envoy_http_ext_authz_error_total")
     decisions = total(scraped(stack.operations), "authz_decisions_total")
-    workers = worker_pids(stack)
 
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(*worker_pids(stack)):
         assert stack.client.get(LIMITS, key).status == 503
         assert total(scraped(stack.operations), "authz_decisions_total") == decisions
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
 
     assert total(scraped(stack.scrape), "envoy_http_ext_authz_error_total") == errors + 1
     assert eventually(lambda: stack.client.get(LIMITS, key).status == 200)

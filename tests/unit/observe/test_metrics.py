@@ -21,6 +21,7 @@ from authz_service.core.verdict import Reason
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import GAUGE_RULES, FetchOutcome, Metrics, StoreOutcome
 from authz_service.observe.process_series import Process, ProcessSeries
+from authz_service.observe.tls_series import TlsSeries
 from authz_service.testing.builders import facts
 
 _GUIDE: Final = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -265,6 +266,7 @@ def test_every_rule_is_of_a_gauge_that_exists(tmp_path: Path) -> None:
     statm.write_text("3 2 1", "ascii")
     metrics, merger = Metrics(), Merger(GAUGE_RULES)
     metrics.register(ProcessSeries(Process.WORKER, statm=statm))
+    metrics.register(TlsSeries())
     merger.update("a", metrics.exposition())
     texts = {family.name: family.documentation for family in merger.families()}
     types = {family.name: family.type for family in merger.families()}
