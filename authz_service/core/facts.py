@@ -11,6 +11,8 @@ class Facts:
     visible. `client_address` is `x-envoy-external-address`: the only address Envoy vouches for.
     `stream_id` is Envoy's own name for the request, out of a client's reach: a check that Envoy
     sends again has the same one (`AttributeContext.HttpRequest.id`).
+    `traceparent` and `cloud_trace` (`X-Cloud-Trace-Context`) are as they came: `trace_context`
+    reads them, where somebody wants to know the trace.
     """
 
     method: str
@@ -22,3 +24,5 @@ class Facts:
     client_address: str
     api_keys: tuple[bytes, ...] = field(repr=False)
     authorizations: tuple[bytes, ...] = field(repr=False)
+    traceparent: str
+    cloud_trace: str

@@ -115,6 +115,8 @@ def _facts(request: ClientRequest, path: str) -> Facts:
         client_address=request.client_address,
         api_keys=_bytes(request.values("x-api-key")),
         authorizations=_bytes(_joined(request.values("authorization"))),
+        traceparent="",  # a decision that is only explained is part of no trace
+        cloud_trace="",
     )
 
 

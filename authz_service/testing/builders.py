@@ -54,6 +54,8 @@ def facts(
     client_address: str = CLIENT_ADDRESS,
     api_keys: tuple[bytes, ...] = (),
     authorizations: tuple[bytes, ...] = (),
+    traceparent: str = "",
+    cloud_trace: str = "",
 ) -> Facts:
     """One request, without a credential unless told otherwise."""
     return Facts(
@@ -66,6 +68,8 @@ def facts(
         client_address=client_address,
         api_keys=api_keys,
         authorizations=authorizations,
+        traceparent=traceparent,
+        cloud_trace=cloud_trace,
     )
 
 

@@ -6,6 +6,7 @@ from authz_service.wire.pb.ext_authz_pb2 import AttributeContext, CheckRequest
 ROUTE_EXTENSION = "route"
 
 _MAX_STREAM_ID_LENGTH = 64  # Envoy's have 20 digits; this one becomes part of a key in the store
+_MAX_TRACE_LENGTH = 128  # a `traceparent` yet to come may be longer: its beginning is enough
 
 
 def decode_check_request(request: CheckRequest) -> Facts:
@@ -28,6 +29,8 @@ def decode_check_request(request: CheckRequest) -> Facts:
         client_address=_last(headers, "x-envoy-external-address"),
         api_keys=tuple(headers.get("x-api-key", ())),
         authorizations=tuple(headers.get("authorization", ())),
+        traceparent=_only(headers, "traceparent"),
+        cloud_trace=_only(headers, "x-cloud-trace-context"),
     )
 
 
@@ -49,3 +52,11 @@ def _last(headers: dict[str, list[bytes]], name: str) -> str:
     """The last value of a header that Envoy itself sets."""
     values = headers.get(name)
     return values[-1].decode("latin-1") if values else ""
+
+
+def _only(headers: dict[str, list[bytes]], name: str) -> str:
+    """The one value of a header about the trace, cut short; of several none is the right one."""
+    values = headers.get(name)
+    if values is None or len(values) > 1:
+        return ""
+    return values[0][:_MAX_TRACE_LENGTH].decode("latin-1")

@@ -78,4 +78,6 @@ def _facts(method: str, path: str) -> Facts:
         client_address="",
         api_keys=(),
         authorizations=(),
+        traceparent="",
+        cloud_trace="",
     )

@@ -61,20 +61,25 @@ def test_credentials_stay_here(public: Client, path: str) -> None:
 
 
 def test_a_check_holds_little(public: Client, authz: StubAuthz, request_id: str) -> None:
-    """Four headers at most, raw and apart; the route's name; no body, no cookie."""
+    """Six headers at most, raw and apart; the route's name; no body, no cookie."""
     sent = [
         ("x-request-id", request_id),
         ("x-api-key", "free"),
         ("x-api-key", "pro"),
         ("authorization", "Bearer canary"),
+        ("traceparent", "00-1-2-01"),
+        ("tracestate", "canary"),
+        ("x-cloud-trace-context", "1/2"),
         ("cookie", "session=canary"),
         ("user-agent", "canary"),
     ]
     public.send("GET", f"{_JOB}?x=1", *sent)
     assert sorted(asked(authz, request_id)) == [
         ("authorization", "Bearer canary"),
+        ("traceparent", "00-1-2-01"),
         ("x-api-key", "free"),
         ("x-api-key", "pro"),
+        ("x-cloud-trace-context", "1/2"),
         ("x-envoy-external-address", "127.0.0.1"),
         ("x-request-id", request_id),
     ]

@@ -14,6 +14,7 @@ from authz_service.wire.pb.ext_authz_pb2 import CheckRequest
 
 NAMES = st.one_of(
     st.sampled_from(["x-api-key", "authorization", "x-request-id", "x-envoy-external-address"]),
+    st.sampled_from(["traceparent", "x-cloud-trace-context"]),
     st.text(st.characters(codec="utf-8")),
 )
 TEXT = st.text(st.characters(codec="utf-8"))

@@ -21,6 +21,8 @@ NOTHING = Facts(
     client_address="",
     api_keys=(),
     authorizations=(),
+    traceparent="",
+    cloud_trace="",
 )
 
 
@@ -70,6 +72,8 @@ def test_a_whole_request_is_read(envoy: Envoy) -> None:
         ("authorization", b"Bearer token"),
         ("x-request-id", b"request-1"),
         ("x-envoy-external-address", b"203.0.113.7"),
+        ("traceparent", b"00-1-2-01"),
+        ("x-cloud-trace-context", b"1/2"),
         ("x-forwarded-for", b"198.51.100.1"),
         ("x-forwarded-host", b"evil.example.com"),
     )
@@ -97,6 +101,8 @@ def test_a_whole_request_is_read(envoy: Envoy) -> None:
         client_address="203.0.113.7",
         api_keys=(b"sk-0123456789",),
         authorizations=(b"Bearer token",),
+        traceparent="00-1-2-01",
+        cloud_trace="1/2",
     )
 
 
@@ -206,3 +212,25 @@ def test_a_request_id_is_no_stream_id(envoy: Envoy) -> None:
     """A client chooses its X-Request-ID and could send it again and again for free."""
     headers = envoy.raw_headers((":method", b"GET"), ("x-request-id", b"request-1"))
     assert envoy.facts(header_map=headers).stream_id == ""
+
+
+@pytest.mark.parametrize("name", ["traceparent", "x-cloud-trace-context"])
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([b"\xe9\x00"], "\xe9\x00"),
+        ([b"a" * 128], "a" * 128),
+        ([b"a" * 100_000], "a" * 128),
+        ([b"a", b"a"], ""),
+        ([b""], ""),
+    ],
+)
+def test_a_trace_is_text_of_bounded_length(
+    envoy: Envoy, name: str, values: list[bytes], read: str
+) -> None:
+    """Any bytes are text, no more of them than a trace may have; of two values none is believed."""
+    facts = envoy.facts(header_map=envoy.raw_headers(*[(name, value) for value in values]))
+    assert {"traceparent": facts.traceparent, "x-cloud-trace-context": facts.cloud_trace} == {
+        "traceparent": "",
+        "x-cloud-trace-context": "",
+    } | {name: read}
