@@ -21,6 +21,7 @@ from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.descriptor_files import DescriptorFiles
 from authz_service.observe.metrics import Metrics
+from authz_service.observe.tracing import Tracer
 from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -31,12 +32,19 @@ from authz_service.storage.from_url import (
     use_log_from_url,
 )
 from authz_service.storage.stand_in import StandIn
+from authz_service.storage.traced import TracedStore
 from authz_service.transports.ext_authz import ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
 from authz_service.transports.rate_limit import RateLimitServicer
-from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
+from authz_service.transports.traced import TracedAuthorization, TracedRateLimit, telling
+from authz_service.wire.services import (
+    AUTHORIZATION_SERVICE,
+    RATE_LIMIT_HEALTH,
+    AuthorizationServicer,
+    RateLimitServiceServicer,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +90,15 @@ class Application:
         self.metrics.keys_loaded(len(configuration.credentials.keys))
 
 
-def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
+def build(
+    settings: Settings,
+    configuration: Configuration,
+    metrics: Metrics,
+    tracer: Tracer | None = None,
+) -> Application:
     """Wire a worker together. Runs inside the event loop that will serve.
+
+    Without a tracer nothing stands in the way of a check that would look for one.
 
     Raises:
         ConfigurationError: the address of a store is wrong.
@@ -94,6 +109,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
+    if tracer is not None:
+        shared = TracedStore(shared, tracer)
     stand_in = StandIn(clock, sharing=settings.processes_sharing_limits)
     store = FailoverStore(shared, stand_in=stand_in, clock=clock, metrics=metrics)
     store_keys = _store_keys(settings, configuration, clock)
@@ -118,12 +135,11 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     descriptor_files = DescriptorFiles()
     metrics.register(descriptor_files.collector)
     in_flight = InFlight()
-    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
     server = build_server(
         settings.grpc_server,
-        authorization=checks,
-        rate_limit=RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit),
+        authorization=_checks(engine, in_flight, metrics, tracer),
+        rate_limit=_questions(limiter, in_flight, metrics, tracer),
         health=health,
     )
     application = Application(
@@ -141,6 +157,23 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     )
     application.tell_loaded(configuration)
     return application
+
+
+def _checks(
+    engine: Engine, in_flight: InFlight, metrics: Metrics, tracer: Tracer | None
+) -> AuthorizationServicer:
+    if tracer is None:
+        return ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
+    decided = telling(tracer, metrics.decided)
+    servicer = ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
+    return TracedAuthorization(servicer, tracer)
+
+
+def _questions(
+    limiter: Limiter, in_flight: InFlight, metrics: Metrics, tracer: Tracer | None
+) -> RateLimitServiceServicer:
+    servicer = RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit)
+    return servicer if tracer is None else TracedRateLimit(servicer, tracer)
 
 
 async def read_now(settings: Settings, environment: Mapping[str, str]) -> Configuration:

@@ -33,6 +33,7 @@ from authz_service.observe.metrics import (
 from authz_service.observe.process_series import Process, ProcessSeries
 from authz_service.observe.rate_limit_series import json_refusals
 from authz_service.observe.restart_series import worker_restarts
+from authz_service.observe.tracing import require_packages
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -63,6 +64,8 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
         StackError: the workers die faster than it makes sense to start them.
     """
     stop = stop_event()
+    if settings.otlp_endpoint is not None:
+        require_packages()
     configuration = load_configuration(settings, environment)
     service = _Service(settings, environment, configuration=configuration, stop=stop)
     # A second service must fail before it touches what the first one's Envoy follows.

@@ -11,9 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -32,6 +30,7 @@ from authz_service.addresses import (
 from authz_service.core.descriptors import Algorithm
 from authz_service.core.provider import SECRET_BYTES
 from authz_service.errors import ConfigurationError
+from authz_service.tracing_settings import TracingSettings
 
 # RFC 6750 section 2.1, and long enough that nobody guesses it.
 _ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
@@ -127,10 +126,8 @@ ProjectId = Annotated[str, AfterValidator(_project_id)]
 Secret = Annotated[SecretStr, AfterValidator(_long_secret)]
 
 
-class Settings(BaseModel):
+class Settings(TracingSettings):
     """Everything the environment decides. The policy file decides the rest."""
-
-    model_config = ConfigDict(frozen=True)
 
     policy_file: ExistingFile | None = Field(
         default=None,

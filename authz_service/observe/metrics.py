@@ -84,6 +84,11 @@ _DECISIONS: Final[Mapping[str, Decision]] = {
 }
 
 
+def decision_of(reason: str) -> Decision:
+    """The kind of an answer that was given for this reason."""
+    return _DECISIONS.get(reason, Decision.DENY)
+
+
 class Metrics:
     """The series of one process, in a registry of their own.
 
@@ -141,7 +146,7 @@ class Metrics:
 
     def _shadowed(self, metadata: Mapping[str, str]) -> None:
         reason = metadata["shadow_reason"]
-        decision = _DECISIONS.get(reason, Decision.DENY)
+        decision = decision_of(reason)
         tier = metadata.get("tier", "")
         self._shadows.labels(metadata["route"], decision.value, reason, tier).inc()
 
@@ -248,7 +253,7 @@ class Metrics:
         return self._encoder.encode(self._registry.collect())
 
     def _decision_counter(self, route: str, reason: str, tier: str) -> Counter:
-        decision = _DECISIONS.get(reason, Decision.DENY)
+        decision = decision_of(reason)
         return self._decisions.labels(route, decision.value, reason, tier)
 
 

@@ -4,7 +4,6 @@ It speaks to whoever exports spans: Envoy, the sidecar's workers and the image s
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ class Collector(TraceServiceServicer):
         """Listen."""
         options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_BATCH_BYTES))
         self._server = grpc.server(ThreadPoolExecutor(4), options=options)
-        add_TraceServiceServicer_to_server(self, self._server)
+        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
         return self
@@ -99,16 +98,11 @@ class Collector(TraceServiceServicer):
 
     def wait_for(self, wanted: Callable[[list[Span]], bool]) -> list[Span]:
         """The spans, once they are as wanted."""
-        ends = time.monotonic() + _DEADLINE_S  # noqa: TID251 - a real server's time is real
-        while not wanted(self.spans):
-            with self._arrived:
-                left = ends - time.monotonic()  # noqa: TID251
-                if left <= 0 or not self._arrived.wait(min(left, 1.0)) and left <= 1.0:
-                    names = [f"{it.service}: {it.name} of {it.trace_id}" for it in self.spans]
-                    raise AssertionError(
-                        "these spans are not what was waited for:\n" + "\n".join(names)
-                    )
-        return self.spans
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: wanted(self.spans), _DEADLINE_S):
+                names = [f"{it.service}: {it.name} of {it.trace_id}" for it in self.spans]
+                raise AssertionError("not the spans that were waited for:\n" + "\n".join(names))
+            return self.spans
 
 
 @contextmanager
