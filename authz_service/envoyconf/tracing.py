@@ -143,37 +143,33 @@ def _tags() -> list[Json]:
 
 
 def _chosen() -> str:
-    """An expression: the parent up to its flags; W3C's, else Google's, else nothing.
-
-    Bounded repeats exceed Envoy's limit for the size of a regular expression: the length is
-    compared apart.
-    """
+    """An expression: the parent up to its flags; W3C's, else Google's, else nothing."""
     return f"{_is_w3c()} ? {_header(_W3C)} : {_is_cloud()} ? {_header(_CLOUD)} : ''"
 
 
 def _is_w3c() -> str:
+    """A pattern for the whole would be larger than Envoy lets a regular expression be."""
     whole = _header("traceparent")
     return (
         f"('traceparent' in request.headers && size({whole}) == {_UP_TO_FLAGS + 2}"
-        f" && {whole}.matches('^00-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$') && {_is_parent(_W3C)})"
+        f" && {whole}.matches('^00-[0-9a-f]{{{_TRACE_DIGITS}}}-')"
+        f" && {whole}.matches('-[0-9a-f]{{{_SPAN_DIGITS}}}-[0-9a-f]{{2}}$')"
+        f" && {_has_ids(_W3C)})"
     )
 
 
 def _is_cloud() -> str:
     whole = _header("x-cloud-trace-context")
     return (
-        "('x-cloud-trace-context' in request.headers"
-        f" && {whole}.matches('^[0-9a-f]+(/[0-9]+)?(;o=[0-9]+)?$') && {_is_parent(_CLOUD)})"
+        f"('x-cloud-trace-context' in request.headers"
+        f" && {whole}.matches('^[0-9a-f]{{{_TRACE_DIGITS}}}(/[0-9]+)?(;o=[0-9]+)?$')"
+        f" && {_has_ids(_CLOUD)})"
     )
 
 
-def _is_parent(header: str) -> str:
-    """`00-TRACE-SPAN-`, neither of the ids all zero."""
-    value = _header(header)
-    return (
-        f"size({value}) == {_UP_TO_FLAGS} && {value}.matches('^00-[0-9a-f]*[1-9a-f][0-9a-f]*"
-        f"-[0-9a-f]*[1-9a-f][0-9a-f]*-$')"
-    )
+def _has_ids(candidate: str) -> str:
+    """Neither is all zero, which would be none."""
+    return f"!{_header(candidate)}.matches('-0+-')"
 
 
 def _flags(sampling: float) -> str:
