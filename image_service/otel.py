@@ -148,6 +148,4 @@ class _OnceAMinute(logging.Handler):
         now_ms = self._clock.now_ms()
         if now_ms >= self._next_ms:
             self._next_ms = now_ms + _SAY_EVERY_MS
-            ctx_logger.warning(
-                "Spans do not get through and are dropped", reason=record.getMessage()
-            )
+            ctx_logger.warning("Spans do not get through", reason=record.getMessage())

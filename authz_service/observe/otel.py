@@ -137,4 +137,4 @@ class _OnceAMinute(logging.Handler):
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_ms:
             self._next_ms = now_ms + _SAY_EVERY_MS
-            _log.warning("spans do not get through and are dropped", reason=record.getMessage())
+            _log.warning("spans do not get through", reason=record.getMessage())
