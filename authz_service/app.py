@@ -19,7 +19,7 @@ from authz_service.identity.key_feed import KeyFeed
 from authz_service.identity.last_used import LastUsed
 from authz_service.identity.store_keys import StoreKeys
 from authz_service.limiter import GlobalLimiter, Limiter
-from authz_service.observe.descriptor_files import DescriptorFiles
+from authz_service.observe.decision_log import DecisionLog, Shares
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.tracing import Tracer
 from authz_service.observe.unknown_domains import UnknownDomains
@@ -33,7 +33,7 @@ from authz_service.storage.from_url import (
 )
 from authz_service.storage.stand_in import StandIn
 from authz_service.storage.traced import TracedStore
-from authz_service.transports.ext_authz import ExtAuthzServicer
+from authz_service.transports.ext_authz import Decided, ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
@@ -59,7 +59,6 @@ class Application:
     descriptors: DescriptorLimiter
     store: FailoverStore
     metrics: Metrics
-    descriptor_files: DescriptorFiles
     in_flight: InFlight
     health: Health
     server: grpc.aio.Server
@@ -79,7 +78,8 @@ class Application:
         """Count what was read: what is in force from now on, and what is refused."""
         if Section.POLICY in configuration.read:
             self._tell_policy(configuration)
-        self.descriptor_files.judged(refused=Section.DESCRIPTORS in configuration.refused)
+        if Section.DESCRIPTORS in configuration.read:
+            self._tell_descriptors(configuration)
 
     def _tell_policy(self, configuration: Configuration) -> None:
         if Section.POLICY in configuration.refused:
@@ -88,6 +88,13 @@ class Application:
         at_ms = SystemClock().now_ms()
         self.metrics.policy_loaded(configuration.policy.digest, at_ms=at_ms)
         self.metrics.keys_loaded(len(configuration.credentials.keys))
+
+    def _tell_descriptors(self, configuration: Configuration) -> None:
+        if Section.DESCRIPTORS in configuration.refused:
+            self.metrics.descriptor_files.refused()
+        elif configuration.descriptors is not None:
+            limits = configuration.descriptors.limit_count
+            self.metrics.descriptor_files.loaded(limits, at_ms=SystemClock().now_ms())
 
 
 def build(
@@ -113,6 +120,7 @@ def build(
         shared = TracedStore(shared, tracer)
     stand_in = StandIn(clock, sharing=settings.processes_sharing_limits)
     store = FailoverStore(shared, stand_in=stand_in, clock=clock, metrics=metrics)
+    metrics.fallback_followed(lambda: store.failing_ms / 1000 / settings.workers)
     store_keys = _store_keys(settings, configuration, clock)
     engine = Engine(
         policy=configuration.policy,
@@ -121,6 +129,7 @@ def build(
         guesses=BadCredentials(clock),
         clock=clock,
         new_id=_decision_ids(),
+        staged=metrics.stages.passed,
     )
     global_limits = GlobalLimiter(configuration.policy, store)
     descriptors = DescriptorLimiter(
@@ -132,13 +141,12 @@ def build(
         domain_unknown=UnknownDomains(clock, counted=metrics.rate_limit.domain_unknown).asked_for,
     )
     limiter = Limiter(of_policy=global_limits, of_files=descriptors)
-    descriptor_files = DescriptorFiles()
-    metrics.register(descriptor_files.collector)
     in_flight = InFlight()
+    decided = (metrics.decided, _decision_log(settings, clock, metrics).decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
     server = build_server(
         settings.grpc_server,
-        authorization=_checks(engine, in_flight, metrics, tracer),
+        authorization=_checks(engine, in_flight, decided, tracer),
         rate_limit=_questions(limiter, in_flight, metrics, tracer),
         health=health,
     )
@@ -148,7 +156,6 @@ def build(
         descriptors=descriptors,
         store=store,
         metrics=metrics,
-        descriptor_files=descriptor_files,
         in_flight=in_flight,
         health=health,
         server=server,
@@ -160,13 +167,12 @@ def build(
 
 
 def _checks(
-    engine: Engine, in_flight: InFlight, metrics: Metrics, tracer: Tracer | None
+    engine: Engine, in_flight: InFlight, decided: tuple[Decided, ...], tracer: Tracer | None
 ) -> AuthorizationServicer:
     if tracer is None:
-        return ExtAuthzServicer(engine, in_flight=in_flight, decided=metrics.decided)
-    decided = telling(tracer, metrics.decided)
-    servicer = ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
-    return TracedAuthorization(servicer, tracer)
+        return ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
+    told = (*decided, telling(tracer))
+    return TracedAuthorization(ExtAuthzServicer(engine, in_flight=in_flight, decided=told), tracer)
 
 
 def _questions(
@@ -205,6 +211,13 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
         random=random.random,  # noqa: TID251 - jitter of fetches; passed in from here
         events=metrics,
     )
+
+
+def _decision_log(settings: Settings, clock: Clock, metrics: Metrics) -> DecisionLog:
+    shares = Shares(denials=settings.decision_log_denials, allows=settings.decision_log_allows)
+    log = DecisionLog(shares, clock=clock, project=settings.google_cloud_project)
+    metrics.register(log.collector)
+    return log
 
 
 def _answer_options(settings: Settings) -> AnswerOptions:

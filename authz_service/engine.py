@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from authz_service.clock import Clock
+from authz_service.clock import Clock, stopwatch
 from authz_service.core.authorize import authorize
 from authz_service.core.charges import charges_of, single
 from authz_service.core.credential import present
@@ -16,7 +16,7 @@ from authz_service.core.identify import Credentials, anonymous, client_network, 
 from authz_service.core.identity import Identity
 from authz_service.core.match import RouteMatcher
 from authz_service.core.meter import Metered
-from authz_service.core.respond import Answer, respond
+from authz_service.core.respond import Abandoned, Answer, abandoned, respond
 from authz_service.core.rules import Charge, Policy, Rate, Route
 from authz_service.core.verdict import (
     BAD_CREDENTIALS,
@@ -59,6 +59,10 @@ class Guesses(Protocol):
         """Count one; how many milliseconds the address has to wait, 0 within `rate`."""
 
 
+Staged = Callable[[float, float, float], None]
+"""Told how many seconds an answered check took to identify, to meter and to respond."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Rules:
     """What a check is decided by, from its first stage to its last."""
@@ -80,12 +84,14 @@ class Engine:
         guesses: Guesses,
         clock: Clock,
         new_id: Callable[[], str],
+        staged: Staged = lambda _identify_s, _meter_s, _respond_s: None,
     ) -> None:
         self._rules = _Rules(policy, RouteMatcher(policy), credentials)
         self._counter = counter
         self._guesses = guesses
         self._clock = clock
         self._new_id = new_id
+        self._staged = staged
 
     def use(self, policy: Policy, credentials: Credentials) -> None:
         """Decide by these from the next check on. A check under way ends as it began."""
@@ -94,8 +100,18 @@ class Engine:
     async def check(self, facts: Facts) -> Answer:
         """The answer to one request."""
         rules = self._rules
-        verdict = await self._decide(facts, rules)
-        return self._respond(verdict, facts, rules)
+        began = stopwatch()
+        route = rules.matcher.find(facts)
+        if route is None:
+            return self._respond(Deny(Reason.NO_ROUTE), facts, rules)
+        identity = self._identify(facts, route, rules)
+        identified = stopwatch()
+        decided = await self._judge(identity, facts, route, rules)
+        metered = stopwatch()
+        verdict = _in_shadow(decided, route, identity, facts) if route.shadow else decided
+        answer = self._respond(verdict, facts, rules)
+        self._staged(identified - began, metered - identified, stopwatch() - metered)
+        return answer
 
     def failed(self, facts: Facts) -> Answer:
         """The answer when deciding itself went wrong: never an allow where rules are enforced."""
@@ -106,6 +122,14 @@ class Engine:
             verdict = Shadow(Unavailable(Reason.INTERNAL_ERROR, route), route, anonymous(facts))
         return self._respond(verdict, facts, rules)
 
+    def abandoned(self, facts: Facts) -> Abandoned:
+        """Who asked for what, where nobody waits for the answer any more. Decides nothing."""
+        rules = self._rules
+        route = rules.matcher.find(facts)
+        identity = None if route is None else self._identify(facts, route, rules)
+        known = identity if isinstance(identity, Identity) else None
+        return abandoned(route, known, decision_id=self._new_id())
+
     def _respond(self, verdict: Verdict, facts: Facts, rules: _Rules) -> Answer:
         return respond(
             verdict,
@@ -114,17 +138,6 @@ class Engine:
             request_id=facts.request_id,
             decision_id=self._new_id(),
         )
-
-    async def _decide(self, facts: Facts, rules: _Rules) -> Verdict:
-        route = rules.matcher.find(facts)
-        if route is None:
-            return Deny(Reason.NO_ROUTE)
-        identity = self._identify(facts, route, rules)
-        decided = await self._judge(identity, facts, route, rules)
-        if not route.shadow:
-            return decided
-        known = identity if isinstance(identity, Identity) else anonymous(facts)
-        return Shadow(decided, route, known)
 
     def _identify(self, facts: Facts, route: Route, rules: _Rules) -> Identity | Reason:
         identity = identify(
@@ -179,3 +192,8 @@ class Engine:
         if not metered.admitted:
             return OverLimit(route, identity, metered)
         return Allow(route, identity, metered)
+
+
+def _in_shadow(decided: Decided, route: Route, identity: Identity | Reason, facts: Facts) -> Shadow:
+    known = identity if isinstance(identity, Identity) else anonymous(facts)
+    return Shadow(decided, route, known)

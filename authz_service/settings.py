@@ -38,7 +38,6 @@ _ADMIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
 # Google Cloud's rule, with the domain that projects of old may have.
 _PROJECT_ID = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 
-
 # A token of RFC 9110 section 5.6.2; names are told as they are written.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _HEADERS = 3
@@ -112,6 +111,7 @@ def _header_names(text: str) -> tuple[str, ...]:
     return names
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
 HeaderNameList = Annotated[tuple[str, str, str], BeforeValidator(_header_names)]
@@ -286,6 +286,12 @@ class Settings(TracingSettings):
         default=None,
         alias="GOOGLE_CLOUD_PROJECT",
         description="Set: log lines carry Cloud Trace names of this project.",
+    )
+    decision_log_denials: Share = Field(
+        default=1, alias="AUTHZ_DECISION_LOG_DENIALS", description="Part of denials logged, 0 to 1."
+    )
+    decision_log_allows: Share = Field(
+        default=0, alias="AUTHZ_DECISION_LOG_ALLOWS", description="Part of allows logged, 0 to 1."
     )
     debug: bool = Field(
         default=False, alias="DEBUG", description="Readable log lines in place of JSON."

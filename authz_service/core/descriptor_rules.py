@@ -46,6 +46,11 @@ class DescriptorRules:
         """Whether there is no limit at all, be there domains or not."""
         return next(self.limits(), None) is None
 
+    @property
+    def limit_count(self) -> int:
+        """How many limits there are, over all domains."""
+        return sum(1 for _ in self.limits())
+
     def limits(self) -> Iterator[tuple[str, DescriptorLimit]]:
         """Every limit under its full name: the domain and the names of its levels, with dots."""
         for name, domain in self.domains.items():

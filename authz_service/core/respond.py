@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from authz_service.core.challenge import challenge, scope_challenge
+from authz_service.core.decision import CANCELLED
 from authz_service.core.failures import FAILURES, Failure, failure
 from authz_service.core.identity import Identity, Method
 from authz_service.core.limit_headers import (
@@ -15,7 +16,7 @@ from authz_service.core.limit_headers import (
     longest_wait,
     seconds,
 )
-from authz_service.core.meter import Metered, Scope
+from authz_service.core.meter import Metered, Reading, Scope
 from authz_service.core.rules import Quota, Route, Tier
 from authz_service.core.verdict import (
     Allow,
@@ -38,12 +39,16 @@ _UNAVAILABLE_RETRY_SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Let the request through, changed: for the application, for the client, for Envoy."""
+    """Let the request through, changed: for the application, for the client, for Envoy.
+
+    `readings` are of the limits that were looked at: what `response_headers` tell, as numbers.
+    """
 
     upstream_headers: Headers
     upstream_removed: tuple[str, ...]
     response_headers: Headers
     metadata: Mapping[str, str]
+    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,21 @@ class Refuse:
     headers: Headers
     body: str
     metadata: Mapping[str, str]
+    readings: tuple[Reading, ...] = ()
 
 
 Answer = Pass | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Nobody waited for the answer. `metadata` say what is known, in the words of an answer's."""
+
+    metadata: Mapping[str, str]
+    readings: tuple[Reading, ...] = ()
+
+
+Outcome = Answer | Abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,11 @@ def respond(
     if isinstance(verdict, Shadow):
         return _shadowed(verdict, words)
     return _decided(verdict, words)
+
+
+def abandoned(route: Route | None, identity: Identity | None, *, decision_id: str) -> Abandoned:
+    """What is left of a check that nobody waits for any more."""
+    return Abandoned(_described(CANCELLED, decision_id, route, identity))
 
 
 def _decided(verdict: Decided, words: _Words) -> Answer:
@@ -112,6 +134,7 @@ def _pass(allow: Allow, words: _Words) -> Pass:
         upstream_removed=CREDENTIAL_HEADERS + unset,
         response_headers=_told(allow.metered),
         metadata=_metadata(Reason.OK, words, allow.route, allow.identity, allow.metered),
+        readings=_readings(allow.metered),
     )
 
 
@@ -127,6 +150,7 @@ def _shadowed(shadow: Shadow, words: _Words) -> Pass:
             **_metadata(Reason.OK, words, shadow.route, shadow.identity),
             "shadow_reason": would_be.metadata["reason"],
         },
+        readings=would_be.readings,
     )
 
 
@@ -160,7 +184,7 @@ def _forbidden(forbid: Forbid, words: _Words) -> Refuse:
     if forbid.needs:
         details["needs"] = forbid.needs
     metadata = _metadata(forbid.reason, words, forbid.route, forbid.identity, forbid.metered)
-    return _refuse(forbid.reason, words, metadata, headers, details)
+    return _refuse(forbid.reason, words, metadata, headers, details=details, metered=forbid.metered)
 
 
 def _throttled(throttle: Throttle, words: _Words) -> Refuse:
@@ -171,7 +195,7 @@ def _throttled(throttle: Throttle, words: _Words) -> Refuse:
         words,
         _metadata(reason, words, throttle.route),
         _retry_after(wait),
-        {"limit": "bad-credentials", "retry_after": wait},
+        details={"limit": "bad-credentials", "retry_after": wait},
     )
 
 
@@ -185,8 +209,13 @@ def _over_limit(over: OverLimit, words: _Words) -> Refuse:
         words,
         _metadata(reason, words, over.route, over.identity, over.metered),
         _retry_after(wait) + _told(over.metered),
-        {"limit": limit.name, "retry_after": wait},
+        details={"limit": limit.name, "retry_after": wait},
+        metered=over.metered,
     )
+
+
+def _readings(metered: Metered | None) -> tuple[Reading, ...]:
+    return () if metered is None else metered.readings
 
 
 def _told(metered: Metered | None) -> Headers:
@@ -207,7 +236,9 @@ def _refuse(
     words: _Words,
     metadata: Mapping[str, str],
     headers: Headers,
+    *,
     details: Mapping[str, object] | None = None,
+    metered: Metered | None = None,
 ) -> Refuse:
     told = failure(reason, accepts_tokens=words.accepts_tokens)
     return Refuse(
@@ -215,6 +246,7 @@ def _refuse(
         headers=(("content-type", "application/json"), *headers),
         body=error_body(told, request_id=words.request_id, details=details),
         metadata=metadata,
+        readings=_readings(metered),
     )
 
 
@@ -238,7 +270,16 @@ def _metadata(
     metered: Metered | None = None,
 ) -> Mapping[str, str]:
     """What Envoy's body limit and access log read, on allow and on deny."""
-    metadata = {"reason": reason.value, "decision_id": words.decision_id}
+    metadata = _described(reason.value, words.decision_id, route, identity)
+    if metered is not None and metered.scope is not Scope.SHARED:
+        metadata["scope"] = metered.scope.value
+    return metadata
+
+
+def _described(
+    reason: str, decision_id: str, route: Route | None, identity: Identity | None
+) -> dict[str, str]:
+    metadata = {"reason": reason, "decision_id": decision_id}
     if route is not None:
         metadata["route"] = route.name
     if identity is not None:
@@ -246,6 +287,4 @@ def _metadata(
         metadata["tier"] = identity.tier
         metadata["method"] = identity.method.value
         metadata["key_id"] = identity.key_id
-    if metered is not None and metered.scope is not Scope.SHARED:
-        metadata["scope"] = metered.scope.value
     return metadata

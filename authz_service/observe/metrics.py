@@ -12,16 +12,22 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.registry import Collector
 
+from authz_service.core.decision import kind_of
 from authz_service.core.descriptor_metrics import Increments
+from authz_service.core.facts import Facts
 from authz_service.core.meter import Metered, Scope
-from authz_service.core.verdict import UNAVAILABLE_REASONS, Reason
+from authz_service.core.respond import Outcome
+from authz_service.core.trace_context import trace_id
 from authz_service.observe.buckets import BUCKETS_SECONDS
+from authz_service.observe.descriptor_files import FILES_AGE_GAUGE, RULES_GAUGE, DescriptorFiles
 from authz_service.observe.exposition import Encoder
+from authz_service.observe.fallback_series import FallbackSeconds
 from authz_service.observe.limit_series import LimitSeries
 from authz_service.observe.merge import Rule
 from authz_service.observe.process_series import MEMORY_GAUGE
 from authz_service.observe.rate_limit_series import RateLimitSeries
 from authz_service.observe.rule_series import RuleSeries
+from authz_service.observe.stage_series import StageSeries
 
 _SLOW_SECONDS = 0.01
 
@@ -37,18 +43,11 @@ GAUGE_RULES: Final[Mapping[str, Rule]] = {
     "authz_jwks_last_success_timestamp_seconds": min,
     KEY_STORE_GAUGE: min,
     "authz_key_store_last_read_timestamp_seconds": min,
+    RULES_GAUGE: min,
+    FILES_AGE_GAUGE: min,
     MEMORY_GAUGE: sum,
 }
 """How gauges of several workers become one; of every other the greatest is shown."""
-
-
-class Decision(StrEnum):
-    """The kinds of answers, as the label `decision` names them."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-    OVER_LIMIT = "over_limit"
-    UNAVAILABLE = "unavailable"
 
 
 class StoreOutcome(StrEnum):
@@ -75,24 +74,11 @@ class FetchOutcome(StrEnum):
     UNUSABLE = "unusable"  # no key set, or one without a key for us
 
 
-_DECISIONS: Final[Mapping[str, Decision]] = {
-    Reason.OK: Decision.ALLOW,
-    Reason.RATE_LIMITED: Decision.OVER_LIMIT,
-    Reason.QUOTA_EXCEEDED: Decision.OVER_LIMIT,
-    Reason.TOO_MANY_BAD_CREDENTIALS: Decision.OVER_LIMIT,
-    **dict.fromkeys(UNAVAILABLE_REASONS, Decision.UNAVAILABLE),
-}
-
-
-def decision_of(reason: str) -> Decision:
-    """The kind of an answer that was given for this reason."""
-    return _DECISIONS.get(reason, Decision.DENY)
-
-
 class Metrics:
     """The series of one process, in a registry of their own.
 
-    `rate_limit` are those of the questions of `ShouldRateLimit`.
+    `rate_limit` are those of the questions of `ShouldRateLimit`, `descriptor_files` those of the
+    files whose limits they are about, `stages` those of the stages of a check.
     """
 
     def __init__(self) -> None:
@@ -100,13 +86,13 @@ class Metrics:
         self._encoder = Encoder()
         self._decisions = Counter(
             "authz_decisions_total",
-            "Checks answered.",
+            "Checks, by what became of them.",
             ("route", "decision", "reason", "tier"),
             registry=self._registry,
         )
         self._decision_duration = Histogram(
             "authz_decision_duration_seconds",
-            "Time from a decoded check to its answer.",
+            "Time from a decoded check to its answer, or to its end without one.",
             buckets=BUCKETS_SECONDS,
             registry=self._registry,
         )
@@ -117,21 +103,26 @@ class Metrics:
             registry=self._registry,
         )
         self._decided: dict[tuple[str, str, str], Counter] = {}
+        self.stages = StageSeries()
+        self._registry.register(self.stages)
         self._limits = LimitSeries()
         self._registry.register(self._limits)
         self._rules = RuleSeries()
         self._registry.register(self._rules)
         self.rate_limit = RateLimitSeries(self._registry)
+        self.descriptor_files = DescriptorFiles(self._registry)
         self._store = _StoreSeries(self._registry)
         self._policy = _PolicySeries(self._registry)
         self._tokens = _TokenSeries(self._registry)
         self._keys = _KeySeries(self._registry)
 
-    def decided(self, metadata: Mapping[str, str], seconds: float) -> None:
-        """One check was answered with this metadata (`Answer.metadata`), in so many seconds.
+    def decided(self, facts: Facts, outcome: Outcome, seconds: float) -> None:
+        """One check was answered, or given up, after so many seconds.
 
-        A slow one leaves its `decision_id` as an exemplar: the access log has the rest.
+        A slow one leaves its `decision_id` as an exemplar, and the id of its trace if it has one:
+        logs and traces have the rest.
         """
+        metadata = outcome.metadata
         key = (metadata.get("route", ""), metadata["reason"], metadata.get("tier", ""))
         counter = self._decided.get(key)
         if counter is None:
@@ -141,14 +132,12 @@ class Metrics:
             self._shadowed(metadata)
         slow = seconds >= _SLOW_SECONDS
         self._decision_duration.observe(
-            seconds, {"decision_id": metadata["decision_id"]} if slow else None
+            seconds, _exemplar(facts, metadata["decision_id"]) if slow else None
         )
 
     def _shadowed(self, metadata: Mapping[str, str]) -> None:
-        reason = metadata["shadow_reason"]
-        decision = decision_of(reason)
-        tier = metadata.get("tier", "")
-        self._shadows.labels(metadata["route"], decision.value, reason, tier).inc()
+        reason, tier = metadata["shadow_reason"], metadata.get("tier", "")
+        self._shadows.labels(metadata["route"], kind_of(reason).value, reason, tier).inc()
 
     def metered(self, metered: Metered) -> None:
         """The limits of one request were looked at."""
@@ -178,6 +167,10 @@ class Metrics:
     def breakers_followed(self, open_count: Callable[[], int]) -> None:
         """From now on there are breakers before the shared store: how many of them are open."""
         self._store.breakers_open.set_function(open_count)
+
+    def fallback_followed(self, seconds: Callable[[], float]) -> None:
+        """From now on `seconds` tells this process's part of the time without the shared store."""
+        self._store.fallback_seconds.follow(seconds)
 
     def fallback_decided(self, scope: Scope) -> None:
         """A charge was counted in this process, or not at all, instead of the shared store."""
@@ -253,8 +246,13 @@ class Metrics:
         return self._encoder.encode(self._registry.collect())
 
     def _decision_counter(self, route: str, reason: str, tier: str) -> Counter:
-        decision = decision_of(reason)
-        return self._decisions.labels(route, decision.value, reason, tier)
+        return self._decisions.labels(route, kind_of(reason).value, reason, tier)
+
+
+def _exemplar(facts: Facts, decision_id: str) -> dict[str, str]:
+    """Labels of 128 characters together at most (OpenMetrics 1.0): these have fewer than 90."""
+    trace = trace_id(facts)
+    return {"decision_id": decision_id} | ({"trace_id": trace} if trace else {})
 
 
 class _StoreSeries:
@@ -285,6 +283,8 @@ class _StoreSeries:
             "failing; the greatest over workers.",
             registry=registry,
         )
+        self.fallback_seconds = FallbackSeconds()
+        registry.register(self.fallback_seconds)
         self.breakers_open = Gauge(
             "authz_store_breaker_open",
             "Nodes of the shared counter store whose circuit breaker is open; the greatest over "

@@ -43,13 +43,22 @@ class FailoverStore:
         metrics.breakers_followed(lambda: self._breakers.open_count)
         self._denials = Denials()
         self._hit_denials = HitDenials()
-        self._is_failing = False
+        self._failing_since_ms: int | None = None
+        self._failed_ms = 0
         self._next_warning_ms = 0
 
     @property
     def is_failing(self) -> bool:
         """Whether a part of the shared store has failed so often that it is left alone for now."""
-        return self._is_failing
+        return self._failing_since_ms is not None
+
+    @property
+    def failing_ms(self) -> int:
+        """How long that was so, all times together, the one that lasts included."""
+        since_ms = self._failing_since_ms
+        if since_ms is None:
+            return self._failed_ms
+        return self._failed_ms + self._clock.monotonic_ms() - since_ms
 
     async def connect(self) -> None:
         """Connect to the shared store ahead of the first charge; charges connect if it fails."""
@@ -211,7 +220,7 @@ class FailoverStore:
                 self._failed(errors[part], breaker, ticket)
             else:
                 breaker.succeeded(ticket, self._clock.monotonic_ms())
-        if self._is_failing:
+        if self._failing_since_ms is not None:
             self._look_whether_all_answers()
 
     async def _ask(
@@ -235,14 +244,14 @@ class FailoverStore:
             self._stand_in.under_way.ended(subject, charges)
         self._metrics.store_called(StoreOutcome.OK, stopwatch() - began)
         breaker.succeeded(ticket, self._clock.monotonic_ms())
-        if self._is_failing:
+        if self._failing_since_ms is not None:
             self._look_whether_all_answers()
         return metered
 
     def _look_whether_all_answers(self) -> None:
         self._breakers.forget_gone(self._clock.monotonic_ms())
         if not self._breakers.is_open:
-            self._is_failing = False
+            self._failed_ms, self._failing_since_ms = self.failing_ms, None
             _log.info("the counter store answers again")
             self._metrics.fallback(active=False)
 
@@ -251,9 +260,11 @@ class FailoverStore:
             self._warn(error)
             return
         was_open = breaker.is_open
-        breaker.failed(ticket, self._clock.monotonic_ms())
+        now_ms = self._clock.monotonic_ms()
+        breaker.failed(ticket, now_ms)
         if breaker.is_open and not was_open:
-            self._is_failing = True
+            if self._failing_since_ms is None:
+                self._failing_since_ms = now_ms
             _log.error("the counter store keeps failing", error=str(error))
             self._metrics.fallback(active=True)
 

@@ -11,7 +11,7 @@ from authz_service.engine import Engine
 from authz_service.limiter import Questions
 from authz_service.observe.metrics import Metrics
 from authz_service.settings import GrpcServer
-from authz_service.transports.ext_authz import ExtAuthzServicer
+from authz_service.transports.ext_authz import Decided, ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server, listen
@@ -38,10 +38,10 @@ class Worker:
     server: grpc.aio.Server
     channel: grpc.aio.Channel
 
-    async def check(self, request: bytes) -> bytes:
+    async def check(self, request: bytes, *, timeout_s: float = _DEADLINE_S) -> bytes:
         """Answer one serialized `CheckRequest`."""
         call: _UnaryCall = self.channel.unary_unary(_CHECK)
-        return await call(request, timeout=_DEADLINE_S)
+        return await call(request, timeout=timeout_s)
 
     async def should_rate_limit(self, request: bytes, *metadata: tuple[str, str]) -> bytes:
         """Answer one serialized `RateLimitRequest`."""
@@ -68,10 +68,11 @@ async def serving(
     address: str,
     limiter: Questions | None = None,
     metrics: Metrics | None = None,
+    decided: tuple[Decided, ...] = (),
 ) -> AsyncIterator[Worker]:
     """Serve `engine`, and `limiter` if there is one, at `address` with one of the two servers.
 
-    Questions to the limiter are counted in `metrics`.
+    Questions to the limiter are counted in `metrics`; `decided` are told of checks.
     """
     series = (metrics or Metrics()).rate_limit
     names = (
@@ -80,7 +81,7 @@ async def serving(
     health, in_flight = Health(names), InFlight()
     server = build_server(
         kind,
-        authorization=ExtAuthzServicer(engine, in_flight=in_flight),
+        authorization=ExtAuthzServicer(engine, in_flight=in_flight, decided=decided),
         health=health,
         rate_limit=None
         if limiter is None

@@ -21,8 +21,8 @@ class Fault(Enum):
 class FaultyStore:
     """A store that works like the one inside it until `fault` is set.
 
-    `calls` counts the calls that reached it. `parts` names the part of the store that counts a
-    subject; with `failing_part` the fault is of that part alone.
+    `calls` counts the calls that reached it, `asked` is set by the first one. `parts` names the
+    part of the store that counts a subject; with `failing_part` the fault is of that part alone.
     """
 
     def __init__(self, inner: CounterStore, *, fault: Fault | None = None) -> None:
@@ -30,6 +30,7 @@ class FaultyStore:
         self._healthy = asyncio.Event()
         self._fault = fault
         self.calls = 0
+        self.asked = asyncio.Event()
         self.parts: dict[str, str] = {}
         self.failing_part: str | None = None
         self.gives_back = inner.gives_back
@@ -101,6 +102,7 @@ class FaultyStore:
 
     async def _suffer(self, subject: str) -> None:
         self.calls += 1
+        self.asked.set()
         if not self._strikes(subject):
             return
         if self._fault is Fault.FAILING:

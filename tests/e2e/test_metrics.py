@@ -114,15 +114,21 @@ ALLOWED = {"route": "limits", "decision": "allow", "reason": "ok", "tier": "pro"
 
 
 def test_decisions_are_counted_over_all_workers(stack: Stack) -> None:
-    """Whichever worker decided."""
+    """Whichever worker decided; and so are their stages."""
     key = stack.fresh_key("pro")
-    before = value(scraped(stack.operations), "authz_decisions_total", **ALLOWED)
+    before = decisions(stack)
 
     for _ in range(20):
         assert stack.client.get(LIMITS, [("X-API-Key", key)]).status == 200
 
-    after = value(scraped(stack.operations), "authz_decisions_total", **ALLOWED)
-    assert after - before == 20
+    assert [later - it for later, it in zip(decisions(stack), before, strict=True)] == [20, 20]
+
+
+def decisions(stack: Stack) -> tuple[float, float]:
+    """How many allows there were, and how many checks had been metered."""
+    shown = scraped(stack.operations)
+    metered = value(shown, "authz_stage_duration_seconds_count", stage="meter")
+    return value(shown, "authz_decisions_total", **ALLOWED), metered
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc")

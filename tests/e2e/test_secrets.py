@@ -25,6 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         JWT_SECRET=f"{PLANTED}-jwt" * 4,
         AUTHZ_PEPPER_FILE=str(peppers),
         AUTHZ_ADMIN_TOKEN=f"{PLANTED}-admin" * 2,
+        AUTHZ_DECISION_LOG_ALLOWS="1",
         DEBUG="true",
     ) as it:
         speak(it.client)
@@ -65,8 +66,9 @@ def administer(client: Client) -> None:
 
 
 def test_no_line_shows_a_secret(stack: Stack) -> None:
-    """Access lines, the services' own lines and Envoy's, in their most talkative form."""
+    """Access lines, lines of decisions, the services' own and Envoy's, at their most talkative."""
     assert len(stack.output) > 10
+    assert sum("Decision" in line for line in stack.output) > 5
     assert [line for line in stack.output if PLANTED in line] == []
 
 

@@ -1,10 +1,12 @@
 """The order of the stages: who is refused where, what is charged, what only watches."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from authz_service.clock import stopwatch
 from authz_service.core.api_key import ApiKeyRecord
 from authz_service.core.facts import Facts
 from authz_service.core.identify import Credentials
@@ -42,6 +44,7 @@ class Bench:
     credentials: Credentials
     clock: ManualClock = field(default_factory=ManualClock)
     fault: Fault | None = None
+    stages: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Wire the engine."""
@@ -55,6 +58,7 @@ class Bench:
             guesses=BadCredentials(self.clock),
             clock=self.clock,
             new_id=lambda: "decision-1",
+            staged=lambda *seconds: self.stages.append(seconds),
         )
 
     async def refused(self, asked: Facts) -> Refuse:
@@ -270,3 +274,20 @@ async def test_a_bug_denies_except_in_shadow() -> None:
 async def test_no_route_is_refused_whatever_is_in_shadow() -> None:
     """A request that belongs to no route has nobody's word that it may pass."""
     assert (await bench(SHADOW).refused(facts(path="/elsewhere"))).status == 403
+
+
+async def test_an_answered_check_tells_how_long_its_stages_took() -> None:
+    """The wait for the store is in the second one; a path without a route has no stages."""
+    asked = bench()
+    asked.store.fault = Fault.SLOW
+    began = stopwatch()
+    check = asyncio.create_task(asked.passed(WITH_KEY))
+    await asked.store.asked.wait()
+    waits_from = stopwatch()
+    asked.store.fault = None
+    waited = stopwatch() - waits_from
+    await check
+    ((identify, meter, respond),) = asked.stages
+    assert waited < meter < identify + meter + respond <= stopwatch() - began
+    await asked.refused(facts(path="/nowhere"))
+    assert len(asked.stages) == 1

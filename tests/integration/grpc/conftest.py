@@ -55,6 +55,10 @@ class Stack:
 
     async def ask(self, path: str, *headers: tuple[str, bytes], route: str = "") -> object:
         """Ask as Envoy does; the answer as an independent implementation reads it."""
+        return self.read(await self.worker.check(self.question(path, *headers, route=route)))
+
+    def question(self, path: str, *headers: tuple[str, bytes], route: str = "") -> bytes:
+        """What Envoy would send."""
         everything = [("x-envoy-external-address", b"203.0.113.7"), *headers]
         values = [self.core.HeaderValue(key=name, raw_value=value) for name, value in everything]
         request = self.auth.CheckRequest(
@@ -67,7 +71,7 @@ class Stack:
                 context_extensions={"route": route} if route else {},
             )
         )
-        return self.read(await self.worker.check(bytes(request)))
+        return bytes(request)
 
     def read(self, answer: bytes) -> object:
         """An answer as an independent implementation reads it."""

@@ -13,13 +13,11 @@ from structlog.testing import capture_logs
 from authz_service.core.descriptor_answer import AnswerOptions
 from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.global_limits import DESCRIPTOR_KEY, DOMAIN
-from authz_service.core.hits import Counted, Hit
 from authz_service.descriptor_limiter import DescriptorLimiter
 from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import GrpcServer
-from authz_service.storage.base import CounterStore
 from authz_service.storage.failover import FailoverStore
 from authz_service.storage.memory import MemoryStore
 from authz_service.storage.stand_in import StandIn
@@ -51,25 +49,12 @@ OK, OVER = RateLimitResponse.OK, RateLimitResponse.OVER_LIMIT
 SHOWN = ("authz_ratelimit_answers", "authz_ratelimit_errors")
 
 
-class Store(FaultyStore):
-    """Tells when it was asked."""
-
-    def __init__(self, inner: CounterStore) -> None:
-        super().__init__(inner)
-        self.asked = asyncio.Event()
-
-    async def hit(self, hits: tuple[Hit, ...], *, once: str | None = None) -> Counted:
-        """Count, unless a fault is in force."""
-        self.asked.set()
-        return await super().hit(hits, once=once)
-
-
 class Limits:
     """Both limiters over a store that can fail."""
 
     def __init__(self, metrics: Metrics) -> None:
         clock = ManualClock()
-        self.store = Store(MemoryStore(clock))
+        self.store = FaultyStore(MemoryStore(clock))
         counter = FailoverStore(self.store, stand_in=StandIn(clock), clock=clock, metrics=metrics)
         self._counter, self._metrics, self._clock = counter, metrics, clock
         self.of_policy = GlobalLimiter(read_policy(POLICY), counter)
@@ -93,7 +78,7 @@ class Bench:
     """A worker, the store behind it, and where it tells its metrics."""
 
     worker: Worker
-    store: Store
+    store: FaultyStore
     exposition: Path
 
     async def ask(self, domain: str, *entries: tuple[str, str]) -> int:

@@ -25,13 +25,16 @@ from tests.integration.envoyconf.stub_upstream import StubUpstream, policy_for
 _WORKER = """
 import asyncio, sys, uvloop
 from pathlib import Path
+from authz_service.core.respond import Pass
 from authz_service.observe.metrics import Metrics
+from authz_service.testing.builders import facts
 from authz_service.transports.metrics_socket import MetricsSocket
 
 async def main(path, decisions):
     metrics = Metrics()
+    told = {"route": "r", "reason": "ok", "tier": "free", "decision_id": "d"}
     for _ in range(decisions):
-        metrics.decided({"route": "r", "reason": "ok", "tier": "free", "decision_id": "d"}, 0.001)
+        metrics.decided(facts(), Pass((), (), (), told), 0.001)
     metrics.keys_loaded(decisions)
     served = MetricsSocket(Path(path), exposition=metrics.exposition)
     await served.start()

@@ -101,6 +101,7 @@ def test_an_allowed_caller_is_told_to_application_client_and_envoy() -> None:
             "method": "api_key",
             "key_id": "key-1",
         },
+        readings=ADMITTED.readings,
     )
 
 
@@ -432,6 +433,7 @@ def test_in_shadow_everything_passes_as_it_came(decided: Decided, would_be: str)
             "key_id": "key-1",
             "shadow_reason": would_be,
         },
+        readings=answered(decided).readings,
     )
 
 

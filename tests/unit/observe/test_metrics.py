@@ -16,10 +16,12 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from authz_service.core.meter import Scope
+from authz_service.core.respond import Abandoned, Pass
 from authz_service.core.verdict import Reason
 from authz_service.observe.merge import Merger
 from authz_service.observe.metrics import GAUGE_RULES, FetchOutcome, Metrics, StoreOutcome
 from authz_service.observe.process_series import Process, ProcessSeries
+from authz_service.testing.builders import facts
 
 _GUIDE: Final = Path(__file__).parents[3] / "docs" / "metrics.md"
 _PASSED: Final = {"route": "read", "reason": "ok", "tier": "free", "decision_id": "a-1"}
@@ -42,6 +44,13 @@ def value(metrics: Metrics, name: str, *labels: str) -> float:
     return samples(metrics)[name, labels].value
 
 
+def decided(
+    metrics: Metrics, metadata: Mapping[str, str], seconds: float, *, cloud_trace: str = ""
+) -> None:
+    """One check was answered."""
+    metrics.decided(facts(cloud_trace=cloud_trace), Pass((), (), (), metadata), seconds)
+
+
 @pytest.mark.parametrize(
     ("reason", "decision"),
     [
@@ -60,35 +69,57 @@ def test_every_answer_is_counted_by_its_kind(reason: Reason, decision: str) -> N
     """The reason decides the kind."""
     metrics = Metrics()
     for _ in range(2):
-        metrics.decided({**_PASSED, "reason": reason.value}, 0.001)
+        decided(metrics, {**_PASSED, "reason": reason.value}, 0.001)
     assert value(metrics, "authz_decisions_total", decision, reason.value, "read", "free") == 2
 
 
 def test_an_answer_without_route_and_tier_has_empty_labels() -> None:
     """Nothing of the request takes their place."""
     metrics = Metrics()
-    metrics.decided({"reason": "no_route", "decision_id": "a-1"}, 0.001)
+    decided(metrics, {"reason": "no_route", "decision_id": "a-1"}, 0.001)
     assert value(metrics, "authz_decisions_total", "deny", "no_route", "", "") == 1
 
 
 def test_a_subject_never_becomes_a_label() -> None:
     """It stands in the metadata, and stays there."""
     metrics = Metrics()
-    metrics.decided({**_PASSED, "subject": "key:CANARY", "key_id": "CANARY"}, 1.0)
+    decided(metrics, {**_PASSED, "subject": "key:CANARY", "key_id": "CANARY"}, 1.0)
     assert b"CANARY" not in metrics.exposition()
 
 
 def test_a_slow_decision_can_be_found() -> None:
     """Its id is the exemplar of its bucket; quick ones leave none."""
     metrics = Metrics()
-    metrics.decided(_PASSED, 0.000_05)
-    metrics.decided({**_PASSED, "decision_id": "slow-1"}, 0.02)
+    decided(metrics, _PASSED, 0.000_05)
+    decided(metrics, {**_PASSED, "decision_id": "slow-1"}, 0.02)
     found = samples(metrics)
     assert found["authz_decision_duration_seconds_bucket", ("0.0001",)].value == 1
     assert found["authz_decision_duration_seconds_bucket", ("0.0001",)].exemplar is None
     exemplar = found["authz_decision_duration_seconds_bucket", ("0.025",)].exemplar
     assert exemplar is not None
     assert exemplar.labels == {"decision_id": "slow-1"}
+
+
+def test_a_slow_decision_leads_to_its_trace() -> None:
+    """The merge of workers and OpenMetrics keep the id of the trace beside that of the decision."""
+    metrics, trace = Metrics(), "0af7651916cd43dd8448eb211c80319c"
+    decision = "0123456789ab-ffffffffffffffff"
+    metadata = {**_PASSED, "decision_id": decision}
+    decided(metrics, metadata, 0.02, cloud_trace=f"{trace.upper()}/1")
+    merger = Merger(GAUGE_RULES)
+    merger.update("0", metrics.exposition())
+    text, _ = merger.render("application/openmetrics-text")
+    assert f'# {{decision_id="{decision}",trace_id="{trace}"}} 0.02' in text.decode()
+
+
+def test_a_check_that_was_given_up_is_counted_apart() -> None:
+    """By its route and tier, and by how long it took until then."""
+    metrics = Metrics()
+    gone = Abandoned({**_PASSED, "reason": "cancelled"})
+    metrics.decided(facts(), gone, 0.2)
+    counted = ("abandoned", "cancelled", "read", "free")
+    assert value(metrics, "authz_decisions_total", *counted) == 1
+    assert value(metrics, "authz_decision_duration_seconds_bucket", "0.25") == 1
 
 
 def test_calls_to_the_store_are_counted_and_timed() -> None:
@@ -257,7 +288,7 @@ def test_every_series_is_documented() -> None:
 def test_promtool_has_nothing_to_say() -> None:
     """Names, types and texts follow the custom."""
     metrics = Metrics()
-    metrics.decided(_PASSED, 0.001)
+    decided(metrics, _PASSED, 0.001)
     metrics.policy_loaded("one", at_ms=1)
     merger = Merger(GAUGE_RULES)
     merger.update("a", metrics.exposition())

@@ -1,6 +1,7 @@
 """What a request gets while the shared store does not answer: every mode, every fault."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,13 @@ class Stack:
         lines = self.metrics.exposition().decode().splitlines()
         (line,) = [it for it in lines if it.startswith("authz_store_breaker_open ")]
         return line.split()[1]
+
+    def fallback_seconds(self) -> float:
+        """How long the shared store was left alone, as a scrape would tell it."""
+        (line,) = re.findall(
+            rb"^authz_fallback_seconds_total (.*)$", self.metrics.exposition(), re.MULTILINE
+        )
+        return float(line)
 
     async def fail(self, times: int = INCIDENTS_TO_OPEN) -> None:
         """Let the shared store fail, one call after the other."""
@@ -373,3 +381,30 @@ async def test_open_breakers_are_counted_by_part() -> None:
         await stack.store.charge(subject, WIDE)
         told.append(stack.breakers_open())
     assert told == ["0.0", "1.0", "2.0", "1.0", "0.0"]
+
+
+async def test_the_time_without_the_store_is_told_while_it_lasts() -> None:
+    """And does not fall or go on when the store answers again; the next time is added to it."""
+    stack = Stack()
+    stack.metrics.fallback_followed(lambda: stack.store.failing_ms / 1000)
+    await stack.fail()
+    stack.clock.advance(PROBE_INTERVAL_MS)
+    assert stack.fallback_seconds() == PROBE_INTERVAL_MS / 1000
+    stack.shared.fault = None
+    await stack.answer()
+    stack.clock.advance(60_000)
+    assert stack.fallback_seconds() == PROBE_INTERVAL_MS / 1000
+    await stack.fail()
+    stack.clock.advance(250)
+    assert stack.fallback_seconds() == PROBE_INTERVAL_MS / 1000 + 0.25
+
+
+async def test_a_second_node_that_fails_starts_no_new_time() -> None:
+    """Two nodes that are gone at once are one time, from the first on."""
+    stack = Stack()
+    await stack.fail()
+    stack.clock.advance(100)
+    stack.shared.parts["key:a"] = "other"
+    await stack.fail()
+    assert stack.breakers_open() == "2.0"
+    assert stack.store.failing_ms == 100
