@@ -22,6 +22,7 @@ from authz_service.limiter import GlobalLimiter, Limiter
 from authz_service.observe.decision_log import DecisionLog, Shares
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.tls_series import TlsSeries
+from authz_service.observe.tracing import Tracer
 from authz_service.observe.unknown_domains import UnknownDomains
 from authz_service.settings import Settings
 from authz_service.storage.bad_credentials import BadCredentials
@@ -32,15 +33,22 @@ from authz_service.storage.from_url import (
     use_log_from_url,
 )
 from authz_service.storage.stand_in import StandIn
+from authz_service.storage.traced import TracedStore
 from authz_service.transports.certificates import tls_files
 from authz_service.transports.client_names import ClientNames
-from authz_service.transports.ext_authz import ExtAuthzServicer
+from authz_service.transports.ext_authz import Decided, ExtAuthzServicer
 from authz_service.transports.health import Health
 from authz_service.transports.in_flight import InFlight
 from authz_service.transports.listeners import build_server
 from authz_service.transports.rate_limit import RateLimitServicer
 from authz_service.transports.tls import Tls
-from authz_service.wire.services import AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH
+from authz_service.transports.traced import TracedAuthorization, TracedRateLimit, telling
+from authz_service.wire.services import (
+    AUTHORIZATION_SERVICE,
+    RATE_LIMIT_HEALTH,
+    AuthorizationServicer,
+    RateLimitServiceServicer,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +102,15 @@ class Application:
             self.metrics.descriptor_files.loaded(limits, at_ms=SystemClock().now_ms())
 
 
-def build(settings: Settings, configuration: Configuration, metrics: Metrics) -> Application:
+def build(
+    settings: Settings,
+    configuration: Configuration,
+    metrics: Metrics,
+    tracer: Tracer | None = None,
+) -> Application:
     """Wire a worker together. Runs inside the event loop that will serve.
+
+    Without a tracer nothing stands in the way of a check that would look for one.
 
     Raises:
         ConfigurationError: the address of a store is wrong, or files of TLS are.
@@ -106,6 +121,8 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         clock=clock,
         random=random.random,  # noqa: TID251 - jitter of reconnects; passed in from here
     )
+    if tracer is not None:
+        shared = TracedStore(shared, tracer)
     stand_in = StandIn(clock, sharing=settings.processes_sharing_limits)
     store = FailoverStore(shared, stand_in=stand_in, clock=clock, metrics=metrics)
     metrics.fallback_followed(lambda: store.failing_ms / 1000 / settings.workers)
@@ -131,14 +148,13 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
     limiter = Limiter(of_policy=global_limits, of_files=descriptors)
     in_flight = InFlight()
     decided = (metrics.decided, _decision_log(settings, clock, metrics).decided)
-    checks = ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
     health = Health([AUTHORIZATION_SERVICE, RATE_LIMIT_HEALTH])
     tls_series = TlsSeries()
     tls = _tls(settings, clock, tls_series)
     server = build_server(
         settings.grpc_server,
-        authorization=checks,
-        rate_limit=RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit),
+        authorization=_checks(engine, in_flight, decided, tracer),
+        rate_limit=_questions(limiter, in_flight, metrics, tracer),
         health=health,
         interceptors=_interceptors(settings, clock, tls_series),
     )
@@ -159,6 +175,22 @@ def build(settings: Settings, configuration: Configuration, metrics: Metrics) ->
         metrics.register(tls_series)
     application.tell_loaded(configuration)
     return application
+
+
+def _checks(
+    engine: Engine, in_flight: InFlight, decided: tuple[Decided, ...], tracer: Tracer | None
+) -> AuthorizationServicer:
+    if tracer is None:
+        return ExtAuthzServicer(engine, in_flight=in_flight, decided=decided)
+    told = (*decided, telling(tracer))
+    return TracedAuthorization(ExtAuthzServicer(engine, in_flight=in_flight, decided=told), tracer)
+
+
+def _questions(
+    limiter: Limiter, in_flight: InFlight, metrics: Metrics, tracer: Tracer | None
+) -> RateLimitServiceServicer:
+    servicer = RateLimitServicer(limiter, in_flight=in_flight, series=metrics.rate_limit)
+    return servicer if tracer is None else TracedRateLimit(servicer, tracer)
 
 
 async def read_now(settings: Settings, environment: Mapping[str, str]) -> Configuration:

@@ -38,6 +38,7 @@ def write_envoy_files(policy: Policy, settings: Settings, folder: Path) -> list[
 def envoy_settings(settings: Settings) -> EnvoySettings:
     """What Envoy's configuration needs of the settings."""
     upstream, metrics = settings.upstream, settings.public_metrics
+    collector = settings.otlp_endpoint
     return EnvoySettings(
         public_host=settings.public_host,
         public_port=settings.public_port,
@@ -47,6 +48,8 @@ def envoy_settings(settings: Settings) -> EnvoySettings:
         authz_sockets=tuple(map(_worker, local_addresses(settings))),
         admin_socket=str(admin_socket(settings)),
         google_cloud_project=settings.google_cloud_project,
+        collector=(collector.host, collector.port) if collector else None,
+        trace_sampling=settings.trace_sampling,
         upstream_host=upstream.host if upstream else None,
         upstream_port=upstream.port if upstream else None,
         metrics_address=(metrics.host, metrics.port) if metrics else None,

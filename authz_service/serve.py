@@ -33,6 +33,7 @@ from authz_service.observe.metrics import (
 from authz_service.observe.process_series import Process, ProcessSeries
 from authz_service.observe.rate_limit_series import json_refusals
 from authz_service.observe.restart_series import worker_restarts
+from authz_service.observe.tracing import require_packages
 from authz_service.policy.notes import warnings
 from authz_service.run_folder import claimed
 from authz_service.settings import Settings
@@ -60,7 +61,8 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Must run in the main thread.
 
     Raises:
-        ConfigurationError: settings, policy, keys or certificates are wrong; nothing was started.
+        ConfigurationError: settings, policy, keys or certificates are wrong, or packages for traces
+            are missing; nothing was started.
         ListenError: an address is taken, or the run folder cannot be written.
         StackError: the workers die faster than it makes sense to start them.
     """
@@ -75,12 +77,17 @@ async def serve(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _checked_configuration(settings: Settings, environment: Mapping[str, str]) -> Configuration:
-    """The configuration, if the workers could start with it and with the certificates.
+    """The configuration, if the workers could start with it, with certificates and with traces.
 
     Raises:
-        ConfigurationError: with every problem of all files.
+        ConfigurationError: with every problem there is.
     """
     problems: list[str] = []
+    try:
+        if settings.otlp_endpoint is not None:
+            require_packages()
+    except ConfigurationError as error:
+        problems += error.problems
     try:
         if (files := tls_files(settings)) is not None:
             load_certificates(files, now_ms=SystemClock().now_ms())

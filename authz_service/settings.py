@@ -10,8 +10,6 @@ from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -36,6 +34,7 @@ from authz_service.setting_types import (
     Secret,
     Share,
 )
+from authz_service.tracing_settings import TracingSettings
 
 
 class GrpcServer(StrEnum):
@@ -45,10 +44,8 @@ class GrpcServer(StrEnum):
     GRPCIO = "grpcio"
 
 
-class Settings(BaseModel):
+class Settings(TracingSettings):
     """Everything the environment decides. The policy file decides the rest."""
-
-    model_config = ConfigDict(frozen=True)
 
     policy_file: ExistingFile | None = Field(
         default=None,

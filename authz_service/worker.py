@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from authz_service.app import Application, build, signing_key_sources
+from authz_service.clock import SystemClock
 from authz_service.configuration import (
     Configuration,
     ConfigurationWatch,
@@ -16,6 +17,7 @@ from authz_service.configuration import (
 from authz_service.identity.jwks_source import JwksSources
 from authz_service.observe.metrics import Metrics
 from authz_service.observe.process_series import Process, ProcessSeries
+from authz_service.observe.tracing import tracer_to
 from authz_service.settings import Settings
 from authz_service.signals import stop_event, until
 from authz_service.transports.listeners import listen
@@ -46,7 +48,8 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
     sources = signing_key_sources(metrics)
     parts = TokenParts(remote=sources.find, looked_up=metrics.token_looked_up)
     configuration = load_configuration(settings, environment, parts)
-    application = build(settings, configuration, metrics)
+    tracer = tracer_to(settings.traces_go_to, clock=SystemClock())
+    application = build(settings, configuration, metrics, tracer)
     await sources.follow(configuration.credentials.tokens.sources)
     await application.store.connect()
     address = settings.listen_addresses[index]
@@ -75,6 +78,8 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         for task in upkeep:
             task.cancel()
     await exposition.stop()
+    if tracer is not None:
+        await tracer.close()
 
 
 async def _adopt(application: Application, loaded: Configuration, sources: JwksSources) -> None:

@@ -18,7 +18,7 @@ from image_service.errors import ConfigurationError, StoreError
 from image_service.http import Routes
 from image_service.jobs import MAX_ATTEMPTS
 from image_service.metrics import QUEUE_NAME, Metrics
-from image_service.middleware import context_middleware, error_middleware
+from image_service.middleware import context_middleware, error_middleware, trace_middleware
 from image_service.operations import Operations
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
@@ -29,6 +29,7 @@ from image_service.storage.redis.client import open_client
 from image_service.storage.redis.durability import check_durability
 from image_service.storage.redis.jobs import RedisJobStore
 from image_service.storage.redis.queue import RedisQueue
+from image_service.tracing import Tracing, tracing_to
 from image_service.upkeep import Upkeep
 from image_service.worker import PAUSES_S, Worker
 from image_service.workspace import private_folder
@@ -55,6 +56,7 @@ class Service:
     stores: "Stores"
     sandboxes: Sequence[Sandbox]
     readiness: Readiness
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Workshop:
     upkeep: Upkeep
     sandboxes: Sequence[Sandbox]
     readiness: Readiness
+    tracing: Tracing
 
 
 def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
@@ -77,6 +80,7 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
     """
     readiness, metrics = Readiness(), Metrics("api")
     stores = _stores(settings)
+    tracing = tracing_to(settings.traces_go_to, service="image_service", clock=clock)
     inspector = Sandbox(deadline_s=INSPECTION_DEADLINE_S, memory_bytes=INSPECTION_MEMORY_BYTES)
     engine = Engine(
         jobs=stores.jobs,
@@ -85,6 +89,7 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         inspector=inspector,
         readiness=readiness,
         metrics=metrics,
+        tracing=tracing,
         clock=clock,
         new_job_id=new_job_id,
         spool=folder,
@@ -101,11 +106,12 @@ def build(settings: Settings, *, clock: Clock, folder: Path) -> Service:
         }
 
     return Service(
-        web_app=_web_app(routes, readiness),
+        web_app=_web_app(routes, readiness, tracing),
         operations_app=Operations(metrics, readiness=readiness, details=details).web_app(),
         stores=stores,
         sandboxes=(inspector,),
         readiness=readiness,
+        tracing=tracing,
     )
 
 
@@ -117,6 +123,7 @@ def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Worksho
     """
     readiness, metrics = Readiness(), Metrics("worker")
     stores = _stores(settings)
+    tracing = tracing_to(settings.traces_go_to, service="image_worker", clock=clock)
     sandboxes = [
         Sandbox(deadline_s=TRANSFORM_DEADLINE_S, memory_bytes=TRANSFORM_MEMORY_BYTES)
         for _ in range(settings.workers)
@@ -128,6 +135,7 @@ def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Worksho
         files=stores.files,
         clock=clock,
         metrics=metrics,
+        tracing=tracing,
         folder=folder,
     )
 
@@ -144,6 +152,7 @@ def build_workshop(settings: Settings, *, clock: Clock, folder: Path) -> Worksho
         upkeep=Upkeep(jobs=stores.jobs, files=stores.files, queue=stores.queue, clock=clock),
         sandboxes=sandboxes,
         readiness=readiness,
+        tracing=tracing,
     )
 
 
@@ -190,9 +199,10 @@ async def _waiting(jobs: JobStore) -> int | None:
         return None
 
 
-def _web_app(routes: Routes, readiness: Readiness) -> web.Application:
+def _web_app(routes: Routes, readiness: Readiness, tracing: Tracing) -> web.Application:
+    traced = [trace_middleware(tracing)] if tracing.is_on else []
     application = web.Application(
-        middlewares=[context_middleware(readiness, new_request_id), error_middleware],
+        middlewares=[context_middleware(readiness, new_request_id), *traced, error_middleware],
         # Bodies are counted against the caller's own limit while they stream.
         client_max_size=sys.maxsize,
     )

@@ -12,6 +12,7 @@ from image_service.jobs import Job, JobError, JobErrorCode, Result
 from image_service.observe import ctx_logger
 from image_service.sandbox import Sandbox
 from image_service.storage.base import FileStore, JobStore
+from image_service.tracing import Tracing
 
 OUR_FAULT: Final = JobError(JobErrorCode.INTERNAL_ERROR, "The image could not be processed.")
 
@@ -89,10 +90,13 @@ class Run:
 class Attempt:
     """Fetch, enlarge, keep: everything about one attempt but its place in the store of jobs."""
 
-    def __init__(self, run: Run, *, sandbox: Sandbox, files: FileStore, folder: Path) -> None:
+    def __init__(
+        self, run: Run, *, sandbox: Sandbox, files: FileStore, tracing: Tracing, folder: Path
+    ) -> None:
         self._run = run
         self._sandbox = sandbox
         self._files = files
+        self._tracing = tracing
         stem = f"{run.job.job_id}.{run.job.attempts}"
         self._source, self._target = folder / f"{stem}.upload", folder / f"{stem}.out"
 
@@ -122,11 +126,14 @@ class Attempt:
 
     async def _result(self) -> Result:
         job = self._run.job
-        await self._files.fetch_upload(job.job_id, self._source)
-        await self._sandbox.transform(self._source, self._target, job.spec, self._report)
-        return await self._files.keep_result(
-            job.job_id, job.attempts, self._target, job.spec.format.media_type
-        )
+        with self._tracing.span("fetch upload"):
+            await self._files.fetch_upload(job.job_id, self._source)
+        with self._tracing.span("transform"):
+            await self._sandbox.transform(self._source, self._target, job.spec, self._report)
+        with self._tracing.span("keep result"):
+            return await self._files.keep_result(
+                job.job_id, job.attempts, self._target, job.spec.format.media_type
+            )
 
     async def _report(self, progress: int) -> None:
         self._run.progress = progress

@@ -33,8 +33,9 @@ FAILED: Final = 1
 BAD_USAGE: Final = 2
 
 _EPILOG: Final = """\
-Every flag may be given as the environment variable beside it; the flag wins. Two more may hold
-passwords and are variables only:
+Every flag may be given as the environment variable beside it; the flag wins. Spans go to the
+OTLP/gRPC collector at OTEL_EXPORTER_OTLP_ENDPOINT (http://HOST:PORT), if that is set. Two more may
+hold passwords and are variables only:
   IMAGE_QUEUE_URL  the Redis that keeps jobs, shared by all processes (default REDIS_URL; required)
   IMAGE_FILES_URL  uploads and results: file://, gs:// or s3:// (default: a folder for temporary
                    files, enough where all processes are on one machine)

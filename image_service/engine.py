@@ -39,6 +39,7 @@ from image_service.queue import Queue
 from image_service.readiness import Readiness
 from image_service.sandbox import Sandbox
 from image_service.storage.base import Claim, FileStore, JobStore
+from image_service.tracing import Tracing
 from image_service.upload import Upload
 from image_service.waiting import race
 
@@ -72,6 +73,7 @@ class Engine:
         inspector: Sandbox,
         readiness: Readiness,
         metrics: Metrics,
+        tracing: Tracing,
         clock: Clock,
         new_job_id: Callable[[], str],
         spool: Path,
@@ -82,6 +84,7 @@ class Engine:
         self._inspector = inspector
         self._readiness = readiness
         self._metrics = metrics
+        self._tracing = tracing
         self._clock = clock
         self._new_job_id = new_job_id
         self._spool = spool
@@ -258,6 +261,7 @@ class Engine:
             request_id=order.request_id,
             created_ms=self._clock.now_ms(),
             idempotency=None if key is None else IdempotencyKey(key, upload.fingerprint),
+            trace=self._tracing.current,
         )
 
     async def _judge(self, upload: Upload) -> TransformSpec:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from image_service.core.spec import TransformSpec
+from image_service.core.trace import TraceContext
 
 KEPT_MS: Final = 24 * 60 * 60 * 1000
 """How long a job, its result and its idempotency key are kept after it was created."""
@@ -71,7 +72,7 @@ class Job:
     """One upscale of one subject. Times are wall-clock milliseconds; progress is in per cent.
 
     Every move gives a new value with the next `revision`; a store accepts it only in the place
-    of the revision before it.
+    of the revision before it. `trace` is the span that the job was made in, if requests are traced.
     """
 
     job_id: str
@@ -87,6 +88,7 @@ class Job:
     error: JobError | None = None
     result: Result | None = None
     idempotency: IdempotencyKey | None = None
+    trace: TraceContext | None = None
     revision: int = 0
 
     @property

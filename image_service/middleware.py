@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from image_service.core.trace import parse
 from image_service.errors import (
     ApiException,
     BadRequestException,
@@ -19,6 +20,7 @@ from image_service.errors import (
 )
 from image_service.observe import ctx_logger, request_context
 from image_service.readiness import Readiness
+from image_service.tracing import Tracing
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -44,6 +46,22 @@ def context_middleware(readiness: Readiness, new_request_id: Callable[[], str]) 
             return await handler(request)
 
     return in_context
+
+
+def trace_middleware(tracing: Tracing) -> Middleware:
+    """Put a span around the request, named after its route: a path may hold anything."""
+
+    @web.middleware
+    async def in_trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        route = "other" if resource is None else resource.canonical
+        parent = parse(request.headers.get("traceparent", ""))
+        with tracing.continued(route, parent, kind="request"):
+            response = await handler(request)
+            tracing.tell({"http.route": route, "http.response.status_code": response.status})
+            return response
+
+    return in_trace
 
 
 @web.middleware

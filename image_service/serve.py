@@ -59,6 +59,7 @@ async def running(service: Service, listen: Address) -> AsyncIterator[Address]:
             yield address
     finally:
         await service.stores.close()
+        await service.tracing.close()
 
 
 async def drain(service: Service, *, within_s: float = DRAIN_S) -> None:

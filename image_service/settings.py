@@ -1,5 +1,6 @@
 """The operator's settings: one frozen value, built from a mapping that is passed in."""
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ MAX_PORT: Final = 65_535
 _QUEUE_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 _FILES_SCHEMES: Final = frozenset({"file", "gs", "s3"})
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _Value = TypeVar("_Value")
 
 
@@ -57,7 +59,8 @@ class Settings:
     are shared by every process of the service. `operations_listen` and
     `worker_operations_listen` are where metrics and probes of either process are answered,
     `workers` is the number of images a worker process works on at once, `queue_limit` how many
-    may wait; `debug` asks for readable log lines and more of them.
+    may wait, `traces_go_to` the collector of spans, if any; `debug` asks for readable log lines and
+    more of them.
     """
 
     listen: Address
@@ -67,6 +70,7 @@ class Settings:
     files_url: Url
     workers: int
     queue_limit: int
+    traces_go_to: str | None
     debug: bool
 
     @classmethod
@@ -91,6 +95,7 @@ class Settings:
             "queue_limit": read.value(
                 "IMAGE_QUEUE_LIMIT", _between(1, MAX_QUEUE_LIMIT), str(DEFAULT_QUEUE_LIMIT)
             ),
+            "traces_go_to": read.value("OTEL_EXPORTER_OTLP_ENDPOINT", _collector, ""),
             "debug": read.value("DEBUG", _truth, ""),
         }
         if read.problems:
@@ -159,6 +164,19 @@ def _address(text: str) -> Address:
     if not colon or not host or port is None:
         raise ValueError("must be HOST:PORT")
     return Address(host, port)
+
+
+def _collector(text: str) -> str | None:
+    if not text:
+        return None
+    scheme, _, place = text.rstrip("/").partition("://")
+    try:
+        address = _address(place)
+    except ValueError:
+        address = None
+    if scheme != "http" or address is None or not _HOST.fullmatch(address.host):
+        raise ValueError("must be http://HOST:PORT")
+    return f"http://{address}"
 
 
 def _port(digits: str) -> int | None:

@@ -58,6 +58,7 @@ async def at_work(workshop: Workshop) -> AsyncIterator[None]:
                 task.cancel()
     finally:
         await workshop.stores.close()
+        await workshop.tracing.close()
 
 
 async def drain(workshop: Workshop, *, within_s: float = DRAIN_S) -> None:

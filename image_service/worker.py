@@ -26,6 +26,7 @@ from image_service.observe import ctx_logger, request_context
 from image_service.queue import Deliveries, Delivery
 from image_service.sandbox import Sandbox
 from image_service.storage.base import FileStore, JobStore
+from image_service.tracing import Tracing
 from image_service.waiting import in_time, race
 
 LOOK_EVERY_S: Final = 0.5
@@ -57,6 +58,7 @@ class Worker:
         files: FileStore,
         clock: Clock,
         metrics: Metrics,
+        tracing: Tracing,
         folder: Path,
     ) -> None:
         self._sandboxes = tuple(sandboxes)
@@ -65,6 +67,7 @@ class Worker:
         self._files = files
         self._clock = clock
         self._metrics = metrics
+        self._tracing = tracing
         self._folder = folder
         self._running = 0
         self._queue_is_lost = False
@@ -122,7 +125,8 @@ class Worker:
         try:
             job = await patiently(lambda: self._found(delivery))
             if job is not None and not job.status.is_final:
-                await self._carry_through(Run(job, jobs=self._jobs), delivery, sandbox)
+                with self._tracing.continued("job", job.trace, kind="job"):
+                    await self._carry_through(Run(job, jobs=self._jobs), delivery, sandbox)
             await patiently(lambda: self._queue.done(delivery))
         except StoreError as error:
             ctx_logger.error("Job left behind", job_id=delivery.job_id, reason=str(error))
@@ -154,9 +158,8 @@ class Worker:
         while run.job.attempts < MAX_ATTEMPTS:
             await run.move(lambda job: job.started(self._clock.now_ms()))
             run.progress = 0
-            attempt = Attempt(run, sandbox=sandbox, files=self._files, folder=self._folder)
             try:
-                return await _kept_up(attempt.outcome(), self._keep_up(run, delivery))
+                return await _kept_up(self._attempt(run, sandbox), self._keep_up(run, delivery))
             except TryAgainError as error:
                 ctx_logger.warning(
                     "Attempt failed",
@@ -168,6 +171,18 @@ class Worker:
                 pause = asyncio.sleep(PAUSES_S[run.job.attempts - 1])
                 await _kept_up(pause, self._keep_up(run, delivery))
         return OUR_FAULT
+
+    async def _attempt(self, run: Run, sandbox: Sandbox) -> Ending:
+        attempt = Attempt(
+            run,
+            sandbox=sandbox,
+            files=self._files,
+            tracing=self._tracing,
+            folder=self._folder,
+        )
+        with self._tracing.span("attempt"):
+            self._tracing.tell({"job.id": run.job.job_id, "job.attempt": run.job.attempts})
+            return await attempt.outcome()
 
     async def _keep_up(self, run: Run, delivery: Delivery) -> NoReturn:
         """While a job is worked on: renew its delivery, show its progress, see whether it is over.

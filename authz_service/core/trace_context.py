@@ -40,7 +40,7 @@ class TraceContext:
 
 def trace_context(facts: Facts) -> TraceContext | None:
     """The trace that the request belongs to, None where no header names one."""
-    return _of_cloud(facts.cloud_trace) or _of_traceparent(facts.traceparent)
+    return _of_cloud(facts.cloud_trace) or of_traceparent(facts.traceparent)
 
 
 def trace_id(facts: Facts) -> str:
@@ -61,7 +61,8 @@ def _of_cloud(header: str) -> TraceContext | None:
     )
 
 
-def _of_traceparent(header: str) -> TraceContext | None:
+def of_traceparent(header: str) -> TraceContext | None:
+    """The trace that a `traceparent` names, None where it is malformed."""
     found = _W3C.fullmatch(header)
     if found is None or (found["version"] == _FIRST_VERSION and found["rest"]):
         return None

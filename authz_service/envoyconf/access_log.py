@@ -9,6 +9,7 @@ from authz_service.envoyconf.model import EnvoySettings, Object, extension
 # A client that goes away before the answer leaves no status behind; 499 is the custom for that.
 STATUS_CODE = "(has(response.code) ? response.code : 499)"
 
+_CLOUD_FIELD = "logging.googleapis.com/trace"
 _SEVERITY = f"{STATUS_CODE} >= 500 ? 'ERROR' : {STATUS_CODE} >= 400 ? 'WARNING' : 'INFO'"
 _CLOUD_TRACE = "request.headers['x-cloud-trace-context'].split('/')[0].split(';')[0]"
 _TRACEPARENT = "request.headers['traceparent'].split('-')[1]"
@@ -65,8 +66,14 @@ def _request() -> Object:
 
 
 def _trace(settings: EnvoySettings) -> Object:
-    """The trace that Cloud Logging files the line under: `X-Cloud-Trace-Context`, else W3C's."""
+    """The trace that Cloud Logging files the line under: `X-Cloud-Trace-Context`, else W3C's.
+
+    Where requests are traced it is the one that their spans are in, whoever began it.
+    """
     project = settings.google_cloud_project
+    if settings.collector is not None:
+        cloud = {} if project is None else {_CLOUD_FIELD: f"projects/{project}/traces/%TRACE_ID%"}
+        return {"trace_id": "%TRACE_ID%", **cloud}
     if project is None:
         return {}
     prefix = f"'projects/{project}/traces/'"
@@ -74,7 +81,7 @@ def _trace(settings: EnvoySettings) -> Object:
         f"{_is_trace('x-cloud-trace-context', _CLOUD_TRACE)} ? {prefix} + {_CLOUD_TRACE}"
         f" : {_is_trace('traceparent', _TRACEPARENT)} ? {prefix} + {_TRACEPARENT} : null"
     )
-    return {"logging.googleapis.com/trace": f"%TYPED_CEL({chosen})%"}
+    return {_CLOUD_FIELD: f"%TYPED_CEL({chosen})%"}
 
 
 def _is_trace(header: str, trace: str) -> str:

@@ -23,6 +23,7 @@ from authz_service.envoyconf.model import (
 from authz_service.envoyconf.routes import route_configuration
 from authz_service.envoyconf.scrape import scrape_listener
 from authz_service.envoyconf.stats import histogram_buckets
+from authz_service.envoyconf.tracing import collector_cluster, runtime
 from authz_service.envoyconf.watched import watched
 
 _OWNER_ONLY = 0o600
@@ -67,12 +68,14 @@ def _fixed(
                 authz_cluster(settings),
                 admin_cluster(settings),
                 *metrics_cluster(settings),
+                *collector_cluster(settings),
                 *clusters,
             ],
         },
         "stats_config": {"histogram_bucket_settings": [histogram_buckets(policy)]},
         "stats_flush_interval": duration(1_000),  # a histogram shows up after a flush
         "overload_manager": _overload_manager(),
+        **runtime(settings),
     }
 
 

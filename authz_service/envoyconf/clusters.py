@@ -6,6 +6,7 @@ from authz_service.core.rules import Policy
 from authz_service.envoyconf.model import (
     ADMIN_CLUSTER,
     AUTHZ_CLUSTER,
+    COLLECTOR_CLUSTER,
     METRICS_CLUSTER,
     UPSTREAM_CLUSTER,
     EnvoySettings,
@@ -96,6 +97,19 @@ def metrics_cluster(settings: EnvoySettings) -> list[Object]:
             "load_assignment": _endpoints(METRICS_CLUSTER, _socket(host, port)),
         }
     ]
+
+
+def collector(host: str, port: int) -> Object:
+    """Whom spans are sent to. What does not get through is dropped: nothing waits for it."""
+    return {
+        "name": COLLECTOR_CLUSTER,
+        "type": _discovery(host),
+        "connect_timeout": duration(250),
+        "typed_extension_protocol_options": _http(
+            explicit_http_config={"http2_protocol_options": {"connection_keepalive": _KEEPALIVE}}
+        ),
+        "load_assignment": _endpoints(COLLECTOR_CLUSTER, _socket(host, port)),
+    }
 
 
 def _grpc_health_check() -> Object:

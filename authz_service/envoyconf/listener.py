@@ -1,7 +1,7 @@
 """The public door: one HTTP connection manager and its filters in order."""
 
 from authz_service.core.rules import Policy
-from authz_service.envoyconf import request_id
+from authz_service.envoyconf import request_id, tracing
 from authz_service.envoyconf.access_log import access_log
 from authz_service.envoyconf.body_limit import body_limit
 from authz_service.envoyconf.cors import cors_filter
@@ -75,7 +75,8 @@ def _connection_manager(policy: Policy, settings: EnvoySettings, routes: Object)
         **request_id.connection_manager_fields(),
         **_path_rules(),
         **_protection(),
-        early_header_mutation_extensions=[_early_mutations()],
+        early_header_mutation_extensions=[_early_mutations(settings)],
+        **tracing.tracing(settings),
         # The client learns of a refusal before it sends its file.
         proxy_100_continue=True,
         access_log=[access_log(settings), *stats_loggers(policy)],
@@ -132,7 +133,7 @@ def _protection() -> Object:
     }
 
 
-def _early_mutations() -> Object:
+def _early_mutations(settings: EnvoySettings) -> Object:
     """Before the route is chosen: our own headers and Envoy's are not the client's to send."""
     hygiene: list[Json] = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
@@ -141,7 +142,11 @@ def _early_mutations() -> Object:
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[*hygiene, *request_id.early_mutations()],
+        mutations=[
+            *hygiene,
+            *request_id.early_mutations(),
+            *tracing.early_mutations(settings),
+        ],
     )
 
 

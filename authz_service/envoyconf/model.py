@@ -12,6 +12,7 @@ UPSTREAM_CLUSTER = "upstream"
 AUTHZ_CLUSTER = "authz"
 ADMIN_CLUSTER = "admin"
 METRICS_CLUSTER = "metrics"
+COLLECTOR_CLUSTER = "collector"
 PUBLIC_LISTENER = "public"
 SCRAPE_LISTENER = "scrape"
 ROUTE_CONFIGURATION = "public"
@@ -30,7 +31,8 @@ class EnvoySettings:
     both sides see. `authz_sockets` are the paths of the workers' Unix sockets; `HOST:PORT` of one
     that listens on TCP goes too. `upstream_host` and `upstream_port` replace the policy's.
     `metrics_address`, host and port, adds a public `GET /metrics` without authentication: for one
-    machine only.
+    machine only. `collector`, host and port, is where spans go; without it there are none.
+    `trace_sampling` is the part of all requests that has them at most.
     """
 
     public_host: str
@@ -45,6 +47,8 @@ class EnvoySettings:
     upstream_host: str | None = None
     upstream_port: int | None = None
     metrics_address: tuple[str, int] | None = None
+    collector: tuple[str, int] | None = None
+    trace_sampling: float = 1.0
 
 
 def typed(message: str, **fields: Json) -> Object:

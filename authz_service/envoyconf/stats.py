@@ -20,12 +20,12 @@ _BUCKETS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000
 
 NO_ENDPOINT = "other"  # what has no route, or the one that answers 404
 
-_METHOD = (
+METHOD = (
     f"%CEL(has(request.method) && request.method in {list(_METHODS)!r} ? request.method : 'OTHER')%"
 )
 # The expression is evaluated only for what has no route: on every request it would cost Envoy
 # an eighth of its time.
-_ENDPOINT = (
+ENDPOINT = (
     f'%COALESCE({{"operators":[{{"command":"METADATA","param":"ROUTE:{_NAMESPACE}:endpoint"}},'
     f'{{"command":"CEL","param":"\'{NO_ENDPOINT}\'"}}]}})%'
 )
@@ -78,7 +78,7 @@ def _in_progress(policy: Policy) -> Object:
 
 
 def _stat(name: str, **labels: str) -> Object:
-    values = {"method": _METHOD, "endpoint": _ENDPOINT, **labels}
+    values = {"method": METHOD, "endpoint": ENDPOINT, **labels}
     tags: Json = [{"name": label, "value_format": value} for label, value in values.items()]
     return {"name": name, "tags": tags}
 

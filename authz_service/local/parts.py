@@ -27,8 +27,9 @@ _TLS = (
 
 # Secrets go to the sidecar and to nobody else.
 _SYSTEM = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"})
-_IMAGE_SERVICE = frozenset({"IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH"})
-_IMAGE_WORKER = frozenset({"IMAGE_WORKERS", "DEBUG", "PYTHONPATH"})
+_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_IMAGE_SERVICE = frozenset({"IMAGE_QUEUE_LIMIT", "DEBUG", "PYTHONPATH", _TRACES})
+_IMAGE_WORKER = frozenset({"IMAGE_WORKERS", "DEBUG", "PYTHONPATH", _TRACES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ def test_every_setting_of_the_image_service_is_documented() -> None:
     documented = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
     source = text(DOCS.parent / "image_service" / "settings.py")
 
-    assert sorted(documented) == sorted(set(re.findall(r'"(IMAGE_\w+|DEBUG)"', source)))
+    assert sorted(documented) == sorted(set(re.findall(r'"(IMAGE_\w+|OTEL_\w+|DEBUG)"', source)))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -149,6 +149,11 @@ BAD_IMPORTS = {
         "import authz_service.testing.clock",
         "Test helpers",
     ),
+    "spans elsewhere": (
+        "image_service/worker.py",
+        "import opentelemetry",
+        "Spans are made",
+    ),
     "one service in the other": (
         "authz_service/clock.py",
         "import image_service",
@@ -168,7 +173,7 @@ def test_the_import_rules_refuse(tmp_path: Path) -> None:
     after = import_rules(tmp_path)
     assert after.returncode == 1
     contracts = [
-        line.removesuffix(" KEPT") for line in before.stdout.splitlines() if "KEPT" in line
+        line.partition(" KEPT")[0] for line in before.stdout.splitlines() if "KEPT" in line
     ]
     assert len(contracts) >= len({rule for _, _, rule in BAD_IMPORTS.values()})
     assert [rule for rule in contracts if f"{rule} BROKEN" not in after.stdout] == []

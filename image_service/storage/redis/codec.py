@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from image_service.core.formats import ImageFormat
 from image_service.core.spec import TransformSpec
+from image_service.core.trace import TraceContext, parse
 from image_service.errors import UnreadableError
 from image_service.jobs import (
     IdempotencyKey,
@@ -35,12 +36,14 @@ _FIELDS: Final = frozenset(
         "revision",
     }
 )
+# Only where requests are traced: what they all can read stays as it was.
+_TRACE: Final = "trace"
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
 
 def encode(job: Job) -> bytes:
     """The job's document. The same job gives the same bytes."""
-    document = {
+    document: dict[str, object] = {
         "job_id": job.job_id,
         "subject": job.subject,
         "spec": {
@@ -61,6 +64,8 @@ def encode(job: Job) -> bytes:
         "idempotency": _encoded_key(job.idempotency),
         "revision": job.revision,
     }
+    if job.trace is not None:
+        document[_TRACE] = str(job.trace)
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
@@ -96,7 +101,8 @@ def _encoded_key(key: IdempotencyKey | None) -> Mapping[str, object] | None:
 
 
 def _job(document: object) -> Job:
-    fields = _object(document, _FIELDS)
+    traced = isinstance(document, dict) and _TRACE in document
+    fields = _object(document, _FIELDS | {_TRACE} if traced else _FIELDS)
     job = Job(
         job_id=_text(fields["job_id"]),
         subject=_text(fields["subject"]),
@@ -111,6 +117,7 @@ def _job(document: object) -> Job:
         error=_error(fields["error"]),
         result=_result(fields["result"]),
         idempotency=_key(fields["idempotency"]),
+        trace=_trace(fields[_TRACE]) if traced else None,
         revision=_count(fields["revision"]),
     )
     # Others rely on it: a job that succeeded has a result, and one that failed says why.
@@ -155,6 +162,13 @@ def _key(value: object) -> IdempotencyKey | None:
         return None
     fields = _object(value, frozenset({"value", "fingerprint"}))
     return IdempotencyKey(value=_text(fields["value"]), fingerprint=_text(fields["fingerprint"]))
+
+
+def _trace(value: object) -> TraceContext:
+    trace = parse(_text(value))
+    if trace is None or str(trace) != value:
+        raise ValueError("no trace")
+    return trace
 
 
 def _object(value: object, names: frozenset[str]) -> Mapping[str, object]:

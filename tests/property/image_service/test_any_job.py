@@ -10,6 +10,7 @@ from image_service.core.spec import TransformSpec
 from image_service.errors import StoreError
 from image_service.jobs import IdempotencyKey, Job, JobError, JobErrorCode, JobStatus, Result
 from image_service.storage.redis.codec import decode, encode
+from tests.property.image_service.test_any_trace import TRACES
 
 _COUNTS = st.integers(min_value=0, max_value=2**53)
 _TEXTS = st.text(st.characters(exclude_categories=()))  # lone surrogates too
@@ -37,6 +38,7 @@ def jobs(draw: st.DrawFn) -> Job:
         started_ms=draw(st.none() | _COUNTS),
         finished_ms=draw(st.none() | _COUNTS),
         idempotency=draw(st.none() | st.builds(IdempotencyKey, _TEXTS, _TEXTS)),
+        trace=draw(st.none() | TRACES),
         revision=draw(_COUNTS),
     )
     if job.status is JobStatus.SUCCEEDED:

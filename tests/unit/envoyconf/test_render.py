@@ -1,5 +1,6 @@
 """The files: what is in which, always the same, and how they get into place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,15 @@ def test_what_is_referred_to_is_written_first(tmp_path: Path) -> None:
     assert (tmp_path / CLUSTERS_FILE).is_file()
     assert (tmp_path / ROUTES_FILE).is_file()
     assert not (tmp_path / BOOTSTRAP_FILE).exists()
+
+
+def test_nothing_is_traced_without_a_collector() -> None:
+    """No file says anything of it; with one, Envoy knows where it is and how much to sample."""
+    off = "".join(render(default_policy(), settings_in(_FOLDER)).values())
+    assert [it for it in ("tracing", "collector", "opentelemetry", "TRACE_ID") if it in off] == []
+    settings = replace(settings_in(_FOLDER), collector=("collector", 4317), trace_sampling=0.25)
+    files = render(default_policy(), settings)
+    clusters = yaml.safe_load(files[BOOTSTRAP_FILE])["static_resources"]["clusters"]
+    assert [it["type"] for it in clusters if it["name"] == "collector"] == ["STRICT_DNS"]
+    assert "numerator: 250000\n" in files[LISTENERS_FILE]
+    assert "< ''40000000''" in files[LISTENERS_FILE]

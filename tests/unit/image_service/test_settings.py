@@ -33,6 +33,7 @@ def test_a_queue_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
         files_url=Url("file:///x/image_service-files"),
         workers=2,
         queue_limit=64,
+        traces_go_to=None,
         debug=False,
     )
 
@@ -49,6 +50,7 @@ def test_every_value_is_read() -> None:
         files_url=Url("gs://bucket/x"),
         workers=4,
         queue_limit=1,
+        traces_go_to=None,
         debug=True,
     )
 

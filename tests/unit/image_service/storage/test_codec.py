@@ -1,10 +1,12 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from image_service.core.formats import ImageFormat
 from image_service.core.spec import TransformSpec
+from image_service.core.trace import TraceContext
 from image_service.errors import StoreError
 from image_service.jobs import IdempotencyKey, Job, JobError, JobErrorCode, Result
 from image_service.storage.redis.codec import decode, encode
@@ -105,3 +107,21 @@ def test_an_error_does_not_quote_the_document() -> None:
         decode(_text(_fields(_FAILED) | {"status": "canary"}))
     assert "canary" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_trace_is_in_the_document_only_where_there_is_one() -> None:
+    """Without it the document is the one that every version reads."""
+    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
+    fields = _fields(replace(_JOB, trace=trace))
+    assert fields.pop("trace") == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert fields == _fields(_JOB)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 1, "", "nonsense", f"00-{'a' * 32}-{'0' * 16}-01", f"00-{'a' * 32}-{'b' * 16}-02"],
+)
+def test_a_trace_that_makes_no_sense_is_no_trace(value: object) -> None:
+    """A document with one is none that was written here."""
+    with pytest.raises(StoreError):
+        decode(_text(_fields(_JOB) | {"trace": value}))
