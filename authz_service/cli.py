@@ -20,6 +20,7 @@ from authz_service.commands import (
     ask_rate_limit,
     check_descriptors,
     check_policy,
+    drain,
     explain,
     keys,
     usage,
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_policy_schema(commands)
     _add_render(commands)
     _add_healthcheck(commands)
+    drain.add(commands)
     explain.add(commands)
     usage.add(commands)
     ask_rate_limit.add(commands)

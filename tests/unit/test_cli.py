@@ -41,7 +41,7 @@ routes, of which the first that matches decides
 """  # noqa: E501 - as wide as it is printed
 COMMANDS = [
     *("serve", "local", "check-policy", "check-descriptors", "policy-schema", "render"),
-    *("healthcheck", "explain", "usage", "ask-rate-limit", "keys"),
+    *("healthcheck", "drain", "explain", "usage", "ask-rate-limit", "keys"),
 ]
 SECRETS = {"api_keys", "jwt_secret", "store_url", "keys_url", "admin_token"}
 
