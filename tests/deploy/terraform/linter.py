@@ -1,4 +1,4 @@
-"""What is wrong with the Cloud Armor policies of a plan, read from stdin.
+"""What is wrong with the Cloud Armor policies of plans: a line of findings for each line of stdin.
 
     terraform show -json FILE | .venv-deploy/bin/python -m tests.deploy.terraform.linter
 
@@ -17,6 +17,7 @@ from tests.deploy.terraform.policy import (
     DEFAULT_PRIORITY,
     Json,
     expression,
+    in_preview,
     policies,
     ranges,
     rate,
@@ -42,6 +43,7 @@ _CALL: Final = re.compile(r"(evaluatePreconfigured\w+)\('([^']*)'")
 
 # Findings of the library that are none, each with its reason.
 _EXPLAINED: Final = {
+    "GA103": "`hidden` says the same",
     "GA301": "`*` stands for all addresses",
     "GA601": "a rate rule and the default match everything: that is what they are for",
     "GA600": "a rule in preview decides nothing: the walker shows it",
@@ -74,7 +76,7 @@ def _whole(policy: Json, ordered: list[Json]) -> Iterator[Finding]:
     options = (policy["advanced_options_config"] or [{}])[0]
     if options.get("json_parsing") != "STANDARD":
         yield Finding(-1, "json", "JSON bodies are looked at as plain text: json_parsing")
-    if options.get("log_level") != "VERBOSE" and any(rule["preview"] for rule in ordered):
+    if options.get("log_level") != "VERBOSE" and any(in_preview(rule) for rule in ordered):
         yield Finding(-1, "blind-preview", "log lines do not say what a preview matched: log_level")
 
 
@@ -101,8 +103,6 @@ def _rule(rule: Json) -> Iterator[tuple[str, str]]:
             yield "old-function", f"{function} takes no sensitivity: use evaluatePreconfiguredWaf"
         if name not in WAF_SETS:
             yield "old-rule-set", f"{name} is no set of CRS 4.22"
-    if rule["action"] == "deny(429)":
-        yield "deny-429", "429 is for exceed_action; a deny is 403, 404 or 502"
     if rule["action"] == "rate_based_ban":
         yield from _ban(rate(rule))
 
@@ -111,8 +111,6 @@ def _ban(options: Json) -> Iterator[tuple[str, str]]:
     key = options.get("enforce_on_key") or "ALL"
     if key == "ALL" and not options.get("enforce_on_key_configs"):
         yield "ban-key", "one key for all: one client bans everybody"
-    if not options.get("ban_duration_sec"):
-        yield "ban-duration", "a ban without ban_duration_sec"
     if not options.get("ban_threshold"):
         yield "ban-threshold", "the first request over the rate begins the ban"
     elif options["ban_threshold"][0]["interval_sec"] < _LEAST_BAN_INTERVAL_S:
@@ -139,7 +137,7 @@ def _as_library(rule: Json) -> dict[str, Any]:
     if not match["expr"]:
         config = {"src_ip_ranges": ranges(rule)}
         out["match"] = {"versioned_expr": match["versioned_expr"], "config": config}
-    if rule["preview"]:
+    if in_preview(rule):
         out["preview"] = True
     options = {name: value for name, value in rate(rule).items() if value not in (None, [], "")}
     for block in options.keys() & {"rate_limit_threshold", "ban_threshold"}:
@@ -148,4 +146,6 @@ def _as_library(rule: Json) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump([lint(policy) for policy in policies(json.load(sys.stdin))], sys.stdout)
+    for line in sys.stdin:
+        found = [lint(policy) for policy in policies(json.loads(line))]
+        print(json.dumps(found), flush=True)  # noqa: T201

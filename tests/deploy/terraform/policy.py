@@ -34,6 +34,11 @@ def ranges(rule: Json) -> list[str]:
     return list(match["config"][0]["src_ip_ranges"]) if match["config"] else []
 
 
+def in_preview(rule: Json) -> bool:
+    """Whether a rule only tells. Unset, the provider says no, but not before it is applied."""
+    return bool(rule.get("preview"))
+
+
 def rate(rule: Json) -> Json:
     """The options of a rate rule; empty for any other."""
     return dict(rule["rate_limit_options"][0]) if rule["rate_limit_options"] else {}

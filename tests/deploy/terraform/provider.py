@@ -170,7 +170,9 @@ class StandIn:
         def made_up(name: str, kind: Any, present: Any) -> Any:  # noqa: ANN401
             if not isinstance(present, msgpack.ExtType):
                 return present
-            return _MADE_UP.get(kind if isinstance(kind, str) else kind[0], f"{request.type_name}/{name}")
+            return _MADE_UP.get(
+                kind if isinstance(kind, str) else kind[0], f"{request.type_name}/{name}"
+            )
 
         state = _with_computed(self._schema[request.type_name], planned, made_up)
         return pb.ApplyResourceChange.Response(new_state=_encoded(state))

@@ -38,9 +38,7 @@ _CLASS: Final = re.compile(r"^class (\w+) extends cdktn\.\w+ \{\n.*?^\}", re.MUL
 _WRITER: Final = re.compile(
     r"^function (\w+)ToHclTerraform\(struct\) \{\n.*?^\}", re.MULTILINE | re.DOTALL
 )
-_INTERFACE: Final = re.compile(
-    r"^export interface (\w+).*?\{\n(.*?)^\}", re.MULTILINE | re.DOTALL
-)
+_INTERFACE: Final = re.compile(r"^export interface (\w+).*?\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _DOCUMENTED: Final = re.compile(r"/\*\*\n(.*?)\*/\n\s+readonly (\w+)\??:", re.DOTALL)
 _ANCHOR: Final = re.compile(r"#([a-z0-9_]+) ")
 _VALUES: Final = re.compile(r"Possible values: \[([^\]]*)\]|Supported values include: ([^.]*)\.")
@@ -101,7 +99,9 @@ class Bindings:
                 kind: Any = _as_type(inner, is_set=nested[2] == "true")
             else:
                 kind = _MAPS[nested[1]] if nested else _scalar(member["code"], how)
-            flags = {it: True for it in ("required", "optional", "computed") if member[it] == "true"}
+            flags = {
+                it: True for it in ("required", "optional", "computed") if member[it] == "true"
+            }
             attributes[name] = {"type": kind, **flags}
             if name in self.values.get(values, {}):
                 attributes[name]["values"] = self.values[values][name]
@@ -116,7 +116,7 @@ class Bindings:
 def _as_block(inner: dict[str, Any], member: re.Match[str], name: str, kind: str) -> dict[str, Any]:
     if member["name"] == "timeouts":
         return {"nesting": "single", "block": inner}
-    block = {"nesting": "set" if kind == "set" else "list", "block": inner}
+    block: dict[str, Any] = {"nesting": "set" if kind == "set" else "list", "block": inner}
     if member["required"] == "true":
         block["min"] = 1
     if name.endswith("OutputReference"):
@@ -159,7 +159,7 @@ def read_wheel(wheel: Path) -> dict[str, Any]:
         for member in sorted(library, key=lambda it: it.name):
             path = Path(member.name).parts  # package/lib/RESOURCE[/index-structs]/FILE
             content = library.extractfile(member)
-            if content is None or len(path) < 4 or path[2] not in folders:  # noqa: PLR2004
+            if content is None or len(path) < 4 or path[2] not in folders:
                 continue
             if path[-1].endswith(".d.ts"):
                 types[path[2]] += content.read().decode() + "\n"

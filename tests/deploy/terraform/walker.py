@@ -1,7 +1,8 @@
 """Which rule of a Cloud Armor policy decides a request.
 
 Rules are walked as the load balancer walks them: by priority, the first enforced match decides, a
-match in preview is only told. Stdin is a plan and requests, `{"plan": ..., "requests": [...]}`.
+match in preview is only told. A line of stdin is a plan and requests, `{"plan": ..., "requests":
+[...]}`, a line of stdout the decisions.
 
 What cannot be known here is said by the request: `waf` names signatures that match it, set by set,
 with their sensitivities; `threat` the lists that its address is on; `over_rate` whether its key has
@@ -17,7 +18,15 @@ from typing import Any, NamedTuple
 import celpy
 from celpy.celtypes import BoolType
 
-from tests.deploy.terraform.policy import Json, expression, policies, ranges, rate, rules
+from tests.deploy.terraform.policy import (
+    Json,
+    expression,
+    in_preview,
+    policies,
+    ranges,
+    rate,
+    rules,
+)
 
 
 class Decision(NamedTuple):
@@ -41,13 +50,13 @@ class Walker:
         Raises:
             ValueError: none does: the policy has no default.
         """
-        previewed = []
+        previewed: list[int] = []
         for rule in self._rules:
             priority = int(rule["priority"])
             action = _outcome(rule, request)
             if not self._matches(rule, request):
                 continue
-            if not rule["preview"]:
+            if not in_preview(rule):
                 return Decision(priority, action, previewed)
             if action != "allow":
                 previewed.append(priority)
@@ -93,16 +102,20 @@ def _functions(request: Json) -> dict[str, Callable[..., Any]]:
     def threat(name: Any) -> Any:  # noqa: ANN401
         return BoolType(str(name) in request["threat"])
 
-    return {"evaluatePreconfiguredWaf": waf, "evaluateThreatIntelligence": threat}
+    def old_waf(name: Any) -> Any:  # noqa: ANN401
+        return BoolType(bool(request["waf"].get(str(name))))
 
-
-def main() -> None:
-    """One decision for each request, in the same order."""
-    asked = json.load(sys.stdin)
-    (policy,) = policies(asked["plan"])
-    walker = Walker(policy)
-    json.dump([walker.decide(request) for request in asked["requests"]], sys.stdout)
+    return {
+        "evaluatePreconfiguredWaf": waf,
+        "evaluatePreconfiguredExpr": old_waf,
+        "evaluateThreatIntelligence": threat,
+    }
 
 
 if __name__ == "__main__":
-    main()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        (planned,) = policies(asked["plan"])
+        walker = Walker(planned)
+        decided = [walker.decide(request) for request in asked["requests"]]
+        print(json.dumps(decided), flush=True)  # noqa: T201
