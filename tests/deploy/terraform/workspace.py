@@ -13,7 +13,6 @@ import pytest
 from tests.deploy.terraform.schema import MODULES
 from tests.deploy.tools import ROOT, tool
 
-
 Json = dict[str, Any]
 
 
