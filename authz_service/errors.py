@@ -25,6 +25,10 @@ class TooLargeError(AuthzServiceError, ValueError):
     """A question has more parts, or more bytes, than are looked at: the fault of whoever asked."""
 
 
+class EnvoyError(AuthzServiceError):
+    """Envoy cannot be told what to do. The message says where it was looked for."""
+
+
 class ListenError(AuthzServiceError):
     """An address cannot be listened on. The message names it."""
 

@@ -4,7 +4,7 @@ Every problem is told at once; secrets never appear in a message or a `repr`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -176,7 +176,8 @@ class Settings(BaseModel):
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         default=2.5,
         alias="AUTHZ_DRAIN_SECONDS",
-        description="How long a stopping worker goes on answering: Envoy needs 2 s to notice.",
+        description="How long what is stopped goes on answering: a worker, as Envoy needs 2 s to"
+        " notice, and with `drain` Envoy.",
     )
     public_host: EnvoyHost = Field(
         default="0.0.0.0",
@@ -360,16 +361,21 @@ _SECRETS = frozenset(
 )
 
 
-def load_settings(environment: Mapping[str, str]) -> Settings:
+def load_settings(
+    environment: Mapping[str, str], *, only: Collection[str] | None = None
+) -> Settings:
     """Settings from environment variables; a variable set to nothing counts as unset.
+
+    `only` names those that matter to who does not serve: nothing else is looked at, or required.
 
     Raises:
         ConfigurationError: naming every variable that is missing or wrong.
     """
-    names = {field.alias for field in Settings.model_fields.values()}
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    names = known if only is None else only
     given = {name: value for name, value in environment.items() if name in names and value}
     problems = []
-    if given.keys().isdisjoint({"AUTHZ_POLICY_FILE", "AUTHZ_RATELIMIT_DIR"}):
+    if only is None and given.keys().isdisjoint({"AUTHZ_POLICY_FILE", "AUTHZ_RATELIMIT_DIR"}):
         problems.append("AUTHZ_POLICY_FILE: is required where AUTHZ_RATELIMIT_DIR is not set")
     try:
         settings = Settings.model_validate(given)

@@ -4,21 +4,21 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from authz_service.envoy_files import ADMIN_SOCKET
 from authz_service.envoyconf.command import command as envoy_command
 from authz_service.envoyconf.model import BOOTSTRAP_FILE
+from authz_service.errors import EnvoyError
 from authz_service.local import binaries
 from authz_service.local.console import LOCAL_KEYS
-from authz_service.local.envoy_drain import drain_envoy
 from authz_service.local.ports import LOOPBACK
 from authz_service.local.probes import http_ok, valkey_ok
 from authz_service.supervise.process import Part
+from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
 from authz_service.transports.probe import is_serving
-
-_DRAIN_SECONDS = 30.0
 
 # Secrets go to the sidecar and to nobody else.
 _SYSTEM = frozenset({"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"})
@@ -187,8 +187,14 @@ def envoy(layout: Layout) -> Part:
         ready=lambda: http_ok(layout.scrape_port, "/ready"),
         environment=_only(layout.environment, _SYSTEM),
         stdout=PIPE,
-        before_stop=lambda: drain_envoy(layout.envoy_admin, timeout_s=_DRAIN_SECONDS),
+        before_stop=lambda: _drain(layout),
     )
+
+
+async def _drain(layout: Layout) -> None:
+    """Nobody needs time to notice: whoever asks a local stack to stop is its only client."""
+    with suppress(EnvoyError):
+        await drain_envoy(layout.envoy_admin, notice_s=0, finish_s=FINISH_SECONDS)
 
 
 def _only(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""`authz_service drain`: have Envoy finish before it is stopped, as `preStop` of its container."""
+
+import argparse
+import asyncio
+import os
+import sys
+from functools import partial
+
+from authz_service.commands.command_line import DONE, FAILED, Commands
+from authz_service.envoy_files import admin_socket
+from authz_service.settings import load_settings
+from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
+
+_SETTINGS = ("AUTHZ_RUN_DIR", "AUTHZ_DRAIN_SECONDS")
+_DESCRIPTION = f"""\
+Have Envoy finish before it is stopped: run this as `preStop` of its container, or by hand, and stop
+Envoy when it returns. SIGTERM alone cuts off every request under way.
+
+  1. For AUTHZ_DRAIN_SECONDS Envoy goes on taking requests, while its health checks fail and every
+     answer asks for its connection to be closed: whoever sends requests here needs that long to
+     notice.
+  2. It takes no more connections.
+  3. Requests under way have up to {FINISH_SECONDS:.0f} s more; without any, this returns at once.
+"""
+_EPILOG = """\
+Reads AUTHZ_RUN_DIR and AUTHZ_DRAIN_SECONDS as the service does, and talks to Envoy's admin socket
+in the run folder, as the user that Envoy runs as. A pod's grace period must be longer than both
+times together.
+
+Exit codes: 0 nothing is under way; 1 no Envoy answers, or requests are still under way at the end;
+2 a variable is wrong. Whichever it is, Kubernetes goes on, and shows the line of a failure as an
+event of the pod.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Put `drain` into the menu."""
+    command = commands.add_parser(
+        "drain",
+        help="have Envoy finish before it is stopped",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=_drain)
+
+
+def _drain(_: argparse.Namespace) -> int:
+    settings = load_settings(os.environ, only=_SETTINGS)
+    left = asyncio.run(
+        drain_envoy(
+            admin_socket(settings),
+            notice_s=settings.drain_seconds,
+            finish_s=FINISH_SECONDS,
+            say=partial(print, flush=True),
+        )
+    )
+    if left:
+        print(f"error: {left} under way after {FINISH_SECONDS:.0f} s", file=sys.stderr)
+        return FAILED
+    print("drained")
+    return DONE
