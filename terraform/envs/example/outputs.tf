@@ -33,6 +33,11 @@ output "secrets" {
   value       = merge(local.sidecar_secrets, local.job_secrets)
 }
 
+output "ca_paths" {
+  description = "Where pods have to find each server's file of authorities: the URLs name it."
+  value       = { counters = module.counters.ca_path, jobs = module.jobs.ca_path }
+}
+
 output "files_url" {
   description = "For IMAGE_FILES_URL."
   value       = "gs://${google_storage_bucket.files.name}"

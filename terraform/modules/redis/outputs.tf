@@ -8,6 +8,11 @@ output "ca_secret" {
   value       = google_secret_manager_secret.ca.secret_id
 }
 
+output "ca_path" {
+  description = "Where the URL says that file is."
+  value       = var.ca_path
+}
+
 output "host" {
   description = "The server's address in the network."
   value       = google_redis_instance.server.host
