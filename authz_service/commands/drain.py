@@ -11,15 +11,18 @@ from authz_service.envoy_files import admin_socket
 from authz_service.settings import load_settings
 from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
 
+# Envoy has closed its door before the application, which lives on for all of it, is told to stop.
+_GOODBYE = 0.75
 _SETTINGS = ("AUTHZ_RUN_DIR", "AUTHZ_DRAIN_SECONDS")
 _DESCRIPTION = f"""\
 Have Envoy finish before it is stopped: run this as `preStop` of its container, or by hand, and stop
 Envoy when it returns. SIGTERM alone cuts off every request under way.
 
-  1. For AUTHZ_DRAIN_SECONDS Envoy goes on taking requests, while its health checks fail and every
-     answer asks for its connection to be closed: whoever sends requests here needs that long to
-     notice.
-  2. It takes no more connections.
+  1. For three quarters of AUTHZ_DRAIN_SECONDS Envoy goes on taking requests, while its health
+     checks fail and every answer asks for its connection to be closed: whoever sends requests here
+     needs that long to notice.
+  2. It takes no more connections. The last quarter is for the application behind it, which is told
+     to stop when AUTHZ_DRAIN_SECONDS are over.
   3. Requests under way have up to {FINISH_SECONDS:.0f} s more; without any, this returns at once.
 """
 _EPILOG = """\
@@ -50,7 +53,7 @@ def _drain(_: argparse.Namespace) -> int:
     left = asyncio.run(
         drain_envoy(
             admin_socket(settings),
-            notice_s=settings.drain_seconds,
+            notice_s=_GOODBYE * settings.drain_seconds,
             finish_s=FINISH_SECONDS,
             say=partial(print, flush=True),
         )

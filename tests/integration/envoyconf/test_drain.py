@@ -65,10 +65,10 @@ def half_an_upload(envoy: Envoy) -> Iterator[socket]:
 
 def test_nobody_is_cut_off(own_envoy: Envoy) -> None:
     """Goodbye: requests pass, connections close. Then the door: closed, and the last one passes."""
-    drained = drain(own_envoy.settings.run_dir, AUTHZ_DRAIN_SECONDS="1")
+    drained = drain(own_envoy.settings.run_dir, AUTHZ_DRAIN_SECONDS="2")
     assert drained.stdout is not None
     with half_an_upload(own_envoy) as under_way, own_envoy.public.connect() as kept:
-        assert drained.stdout.readline().startswith("Envoy says goodbye for 1 s")
+        assert drained.stdout.readline().startswith("Envoy says goodbye for 1.5 s")
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         late = read(kept)
         assert (late.status, late.headers["connection"]) == (200, "close")
