@@ -4,6 +4,8 @@ Stricter than YAML: no aliases, no tags, no duplicate keys; keys are strings. A 
 means something else than it seems to say is worse than none.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -22,6 +24,8 @@ _PLAIN_TAGS = frozenset(
 )
 _MAPPING_TAG, _SEQUENCE_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 _MAX_INTEGER_BITS = 64
+# What means the same in a file without quotes; up to eighteen digits fit into 64 bits.
+_NUMBER_OR_TRUTH = re.compile(r"true|false|0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass(slots=True)
@@ -194,6 +198,8 @@ class _Reader:
         return self._variable_value(variable, variable.default, path)
 
     def _variable_value(self, variable: Variable, text: str, path: Path) -> object:
+        if _NUMBER_OR_TRUTH.fullmatch(text):
+            return cast("object", json.loads(text))
         if text[0] not in "[{":
             return text
         try:

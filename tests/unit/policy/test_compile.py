@@ -268,6 +268,25 @@ def test_a_default_stands_in_for_a_variable(
     assert read_policy(text, environment=environment).cors_origins == expected
 
 
+@pytest.mark.parametrize(("text", "hops"), [("2", 2), ("0", 0), ("", 0)])
+def test_a_variable_that_is_a_number_is_one(text: str, hops: int) -> None:
+    """As it would be without quotes in the file; the same goes for true and false."""
+    policy = MINIMAL + "trusted_hops: ${HOPS:-}\ndefaults:\n  shadow: ${SHADOW:-}\n"
+    for shadow in ("true", "false"):
+        read = read_policy(policy, environment={"HOPS": text, "SHADOW": shadow})
+        assert (read.trusted_hops, read.routes[0].shadow) == (hops, shadow == "true")
+
+
+@pytest.mark.parametrize("text", ["02", "2.0", "+2", "1e1", " 2", "True", "9" * 30])
+def test_a_variable_that_is_almost_a_number_is_text(text: str) -> None:
+    """Text is no number of proxies, and the message does not repeat it."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy(MINIMAL + "trusted_hops: ${HOPS}\n", environment={"HOPS": text})
+    (problem,) = caught.value.problems
+    assert "trusted_hops: ${HOPS}" in problem
+    assert text not in problem.replace("${HOPS}", "")
+
+
 @pytest.mark.parametrize("text", ['["https://a.example"', "[" * 100_000, "{]"])
 def test_a_variable_that_is_no_json_is_a_problem_of_its_line(text: str) -> None:
     """Broken JSON in a variable is reported where the variable is used, without its value."""

@@ -122,3 +122,10 @@ def test_the_origins_come_from_a_variable() -> None:
     """CORS_ORIGINS, a JSON list, becomes the list of origins."""
     policy = load_policy(FILE, {"CORS_ORIGINS": '["https://app.example.com", "http://[::1]:3000"]'})
     assert policy.cors_origins == ("https://app.example.com", "http://[::1]:3000")
+
+
+def test_what_differs_between_deployments_comes_from_variables() -> None:
+    """How many proxies stand in front, and whether anything is refused."""
+    policy = load_policy(FILE, {"TRUSTED_HOPS": "2", "SHADOW": "true"})
+    assert policy.trusted_hops == 2
+    assert {route.name for route in policy.routes if not route.shadow} == {"health", "docs"}
