@@ -54,9 +54,13 @@ protos: $(READY) ## compile protos/ into authz_service/wire/pb
 	@$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. \
 	  protos/authz_service/wire/pb/*.proto
 
-render: $(READY) ## render the golden Envoy configuration into envoy/
-	@AUTHZ_POLICY_FILE=image_service/policy.yaml AUTHZ_RUN_DIR=/run/authz CORS_ORIGINS= \
-	  $(BIN)/authz_service render envoy
+render: $(READY) ## write what comes of the policy and the alerts: envoy/ and files in k8s/base/
+	@CORS_ORIGINS= TRUSTED_HOPS= SHADOW= AUTHZ_RUN_DIR=/run/authz \
+	  $(BIN)/authz_service render envoy envoy --policy-file image_service/policy.yaml
+	@CORS_ORIGINS= TRUSTED_HOPS= SHADOW= \
+	  $(BIN)/authz_service render k8s k8s/base/policy.yaml --name imagen-api-policy \
+	  --policy-file image_service/policy.yaml
+	@$(BIN)/python -m monitoring.prometheus.operator_rule
 
 dashboard: $(READY) ## write the Grafana dashboard into monitoring/grafana/
 	@$(BIN)/python -m monitoring.grafana.dashboard

@@ -23,6 +23,7 @@ from authz_service.commands import (
     drain,
     explain,
     keys,
+    render_k8s,
     usage,
 )
 from authz_service.commands.command_line import (
@@ -144,14 +145,20 @@ def _add_policy_schema(commands: Commands) -> None:
 
 
 def _add_render(commands: Commands) -> None:
-    command = commands.add_parser(
+    rendered = commands.add_parser(
         "render",
-        help="write Envoy's configuration and exit",
+        help="write what others run with: Envoy's configuration, a ConfigMap",
+        description="Write files that are made from the policy, and exit.",
+    ).add_subparsers(title="what", required=True, metavar="WHAT")
+    command = rendered.add_parser(
+        "envoy",
+        help="Envoy's configuration",
         description="Write the files that `serve` would write, into another folder.",
     )
     command.add_argument("folder", type=Path)
     _add_settings(command)
     command.set_defaults(run=_render)
+    render_k8s.add(rendered)
 
 
 def _add_healthcheck(commands: Commands) -> None:

@@ -159,7 +159,7 @@ def test_wrong_settings_are_told_at_once(
 ) -> None:
     """A command that needs settings names all that are wrong, and exits with 2."""
     monkeypatch.setenv("PORT", "http")
-    folder = [] if command == "serve" else ["/nowhere"]
+    folder = [] if command == "serve" else ["envoy", "/nowhere"]
     assert main([command, *folder, "--debug", "perhaps"]) == 2
     told = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[1] for line in told] == ["AUTHZ_POLICY_FILE", "PORT", "DEBUG"]
@@ -169,7 +169,7 @@ def test_render_writes_what_serve_would_write(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Render names every file it wrote."""
-    assert main(["render", str(tmp_path / "envoy"), "--policy-file", POLICY]) == 0
+    assert main(["render", "envoy", str(tmp_path / "envoy"), "--policy-file", POLICY]) == 0
     named = {Path(line) for line in capsys.readouterr().out.splitlines()}
     assert named == set((tmp_path / "envoy").iterdir())
     assert named
@@ -180,7 +180,7 @@ def test_a_folder_that_cannot_be_written_is_a_failure(
 ) -> None:
     """What the configuration is not to blame for exits with 1."""
     (tmp_path / "file").touch()
-    assert main(["render", str(tmp_path / "file" / "envoy"), "--policy-file", POLICY]) == 1
+    assert main(["render", "envoy", str(tmp_path / "file" / "envoy"), "--policy-file", POLICY]) == 1
     assert capsys.readouterr().err.startswith(f"error: cannot write to {tmp_path}/file/envoy: ")
 
 

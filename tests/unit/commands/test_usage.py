@@ -107,7 +107,7 @@ def test_limits_of_a_policy_need_a_policy(
     """A service of descriptor files alone has none; nor has it files for Envoy."""
     monkeypatch.delenv("AUTHZ_POLICY_FILE")
     monkeypatch.setenv("AUTHZ_RATELIMIT_DIR", str(tmp_path))
-    for arguments in (["usage", "reset", "global"], ["render", str(tmp_path)]):
+    for arguments in (["usage", "reset", "global"], ["render", "envoy", str(tmp_path)]):
         assert main(arguments) == 2
         assert capsys.readouterr().err == "error: AUTHZ_POLICY_FILE: is required\n"
 
