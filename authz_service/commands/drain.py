@@ -1,15 +1,19 @@
 """`authz_service drain`: have Envoy finish before it is stopped, as `preStop` of its container."""
 
 import argparse
-import asyncio
 import os
-import sys
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from authz_service.commands.command_line import DONE, FAILED, Commands
-from authz_service.envoy_files import admin_socket
+from authz_service.commands.exit_codes import DONE, exit_code
+from authz_service.errors import EnvoyError
+from authz_service.run_folder import ADMIN_SOCKET
 from authz_service.settings import load_settings
 from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
+
+if TYPE_CHECKING:
+    from authz_service.commands.command_line import Commands  # all that other commands need
 
 # Envoy has closed its door before the application, which lives on for all of it, is told to stop.
 _GOODBYE = 0.75
@@ -36,7 +40,7 @@ event of the pod.
 """
 
 
-def add(commands: Commands) -> None:
+def add(commands: "Commands") -> None:
     """Put `drain` into the menu."""
     command = commands.add_parser(
         "drain",
@@ -48,18 +52,22 @@ def add(commands: Commands) -> None:
     command.set_defaults(run=_drain)
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Run this command, without the menu of all."""
+    parser = argparse.ArgumentParser(prog="authz_service")
+    add(parser.add_subparsers(required=True))
+    return exit_code(partial(_drain, parser.parse_args(arguments)))
+
+
 def _drain(_: argparse.Namespace) -> int:
     settings = load_settings(os.environ, only=_SETTINGS)
-    left = asyncio.run(
-        drain_envoy(
-            admin_socket(settings),
-            notice_s=_GOODBYE * settings.drain_seconds,
-            finish_s=FINISH_SECONDS,
-            say=partial(print, flush=True),
-        )
+    left = drain_envoy(
+        settings.run_dir / ADMIN_SOCKET,
+        notice_s=_GOODBYE * settings.drain_seconds,
+        finish_s=FINISH_SECONDS,
+        say=partial(print, flush=True),
     )
     if left:
-        print(f"error: {left} under way after {FINISH_SECONDS:.0f} s", file=sys.stderr)
-        return FAILED
+        raise EnvoyError(f"{left} under way after {FINISH_SECONDS:.0f} s")
     print("drained")
     return DONE

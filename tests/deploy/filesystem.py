@@ -17,6 +17,11 @@ _DATA: Final = "..data"
 _KINDS: Final = {"configMap": ("ConfigMap", "name"), "secret": ("Secret", "secretName")}
 
 
+def on_host(path: Path | str) -> str:
+    """How a container finds a file of this machine, wherever volumes are mounted in it."""
+    return f"/{_HOST}{path}"
+
+
 def make_volume(folder: Path, volume: Object, rendered: Rendered) -> None:
     """Fill a folder with what a volume has in it at the start."""
     folder.mkdir(parents=True)
@@ -85,4 +90,4 @@ def _link(root: Path, place: Path, mounts: Sequence[Path]) -> None:
     if place.is_dir() and place not in mounts:
         for entry in place.iterdir():
             if entry.name not in ways:
-                (inside / entry.name).symlink_to(f"/{_HOST}{entry}")
+                (inside / entry.name).symlink_to(on_host(entry))

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
 from threading import Thread
@@ -25,7 +25,7 @@ from typing import Final
 
 from tests.deploy.container import Container, PodConnection
 from tests.deploy.filesystem import enter, fill, make_volume
-from tests.deploy.images import Image
+from tests.deploy.images import Images
 from tests.deploy.network import Network
 from tests.deploy.rendered import Object, Rendered
 
@@ -36,10 +36,10 @@ _PUBLIC_PORT: Final = 8000
 class Pod:
     """A pod; `start` and `stop` it, then `close` it."""
 
-    def __init__(self, rendered: Rendered, images: Mapping[str, Image], *, name: str) -> None:
+    def __init__(self, rendered: Rendered, images: Images, *, deployment: str, name: str) -> None:
         self.name = name
-        self.hook_codes: dict[str, int] = {}
-        self._spec = rendered.pod
+        self.hook_codes: dict[str, int | None] = {}
+        self._spec = rendered.pod(deployment)
         self._folder = Path(tempfile.mkdtemp(prefix="pod-"))
         self.network = Network(self._folder)
         for volume in self._spec.get("volumes", ()):
@@ -47,11 +47,10 @@ class Pod:
         fields = {"metadata.name": name, "metadata.namespace": "default"}
 
         def container(spec: Object) -> Container:
-            image = images[spec["image"]]
             own = self._folder / spec["name"]
             return Container(
                 spec=spec,
-                environment=image.environment(spec["image"]) | rendered.environment(spec, fields),
+                environment=images.environment(spec["image"]) | rendered.environment(spec, fields),
                 network=self.network,
                 root=own / "root",
                 log=self._folder / f"{spec['name']}.log",
@@ -145,14 +144,16 @@ class Pod:
             time.sleep(min(hook["sleep"]["seconds"], max(0, ends - time.perf_counter())))
         elif "exec" in hook:
             left = max(0, ends - time.perf_counter())
-            done = container.run(*hook["exec"]["command"], timeout_s=left)
-            self.hook_codes[container.name] = done.returncode
+            self.hook_codes[container.name] = None
+            with suppress(TimeoutExpired):
+                done = container.run(*hook["exec"]["command"], timeout_s=left)
+                self.hook_codes[container.name] = done.returncode
 
 
 @contextmanager
-def running(rendered: Rendered, images: Mapping[str, Image], *, name: str) -> Iterator[Pod]:
+def running(rendered: Rendered, images: Images, *, deployment: str, name: str) -> Iterator[Pod]:
     """A pod that is ready; gone at the end, whether it was stopped or not."""
-    pod = Pod(rendered, images, name=name)
+    pod = Pod(rendered, images, deployment=deployment, name=name)
     try:
         for _ in pod.start():
             pass

@@ -21,20 +21,27 @@ class Rendered:
 
     documents: tuple[Object, ...]
 
-    @property
-    def pod(self) -> Object:
-        """The `spec` of the pods of the only Deployment."""
-        (deployment,) = (it for it in self.documents if it["kind"] == "Deployment")
-        spec: Object = deployment["spec"]["template"]["spec"]
-        return spec
+    def one(self, kind: str, name: str) -> Object | None:
+        """The document of this kind and name."""
+        for document in self.documents:
+            if (document["kind"], document["metadata"]["name"]) == (kind, name):
+                return document
+        return None
+
+    def pod(self, deployment: str) -> Any:  # noqa: ANN401 - as it was read
+        """The `spec` of the pods of a Deployment."""
+        found = self.one("Deployment", deployment)
+        assert found is not None, f"no Deployment {deployment}"
+        return found["spec"]["template"]["spec"]
 
     def data(self, kind: str, name: str) -> dict[str, bytes] | None:
         """The keys of a ConfigMap or a Secret; None if there is none of this name."""
-        for document in self.documents:
-            if (document["kind"], document["metadata"]["name"]) == (kind, name):
-                decode = base64.b64decode if kind == "Secret" else str.encode
-                return {key: decode(value) for key, value in document["data"].items()}
-        return None
+        found = self.one(kind, name)
+        if found is None:
+            return None
+        decode = base64.b64decode if kind == "Secret" else str.encode
+        plain = {key: str.encode(value) for key, value in found.get("stringData", {}).items()}
+        return {key: decode(value) for key, value in found.get("data", {}).items()} | plain
 
     def environment(self, container: Object, fields: Mapping[str, str]) -> dict[str, str]:
         """The variables of a container. `fields` are those of the pod itself, by their paths."""

@@ -2,17 +2,14 @@
 
 import json
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.deploy.images import TEAM, Image, make_images
-from tests.deploy.network import missing
+from tests.deploy.images import TEAM, Images
 from tests.deploy.pod import Pod, running, until_ready
 from tests.deploy.rendered import Rendered, render
 from tests.deploy.service import Service
@@ -21,6 +18,7 @@ from tests.e2e.traffic import Traffic, while_it_flows
 
 pytestmark = pytest.mark.deploy
 
+SHOP: Final = "shop"
 KEY: Final = {"X-API-Key": "key-of-a-member"}
 SUBJECT: Final = "key:member-1"
 NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -38,14 +36,6 @@ class Started:
     was_ready: list[bool]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _namespaces() -> None:
-    """Namespaces are what a pod is made of."""
-    reason = missing()
-    if reason is not None:
-        pytest.skip(f"this machine gives no namespaces: {reason}")
-
-
 @pytest.fixture(scope="module")
 def rendered() -> Rendered:
     """What is sent to the cluster."""
@@ -53,16 +43,9 @@ def rendered() -> Rendered:
 
 
 @pytest.fixture(scope="module")
-def images() -> Iterator[Mapping[str, Image]]:
-    """The programs."""
-    with tempfile.TemporaryDirectory(prefix="images-") as folder:
-        yield make_images(Path(folder))
-
-
-@pytest.fixture(scope="module")
-def started(rendered: Rendered, images: Mapping[str, Image]) -> Iterator[Started]:
+def started(rendered: Rendered, images: Images) -> Iterator[Started]:
     """One pod for all of these tests; each leaves it as it finds it."""
-    pod = Pod(rendered, images, name="shop-steady")
+    pod = Pod(rendered, images, deployment=SHOP, name="shop-steady")
     try:
         steps = [(container.name, pod.is_ready) for container in pod.start()]
         until_ready(pod)
@@ -183,11 +166,9 @@ def test_a_changed_policy_holds_without_a_restart(pod: Pod) -> None:
     assert all(pod.containers[name].running.poll() is None for name in ("authz", "envoy", "web"))
 
 
-def test_a_stopped_pod_loses_no_request(
-    pod: Pod, rendered: Rendered, images: Mapping[str, Image]
-) -> None:
+def test_a_stopped_pod_loses_no_request(pod: Pod, rendered: Rendered, images: Images) -> None:
     """It goes while requests go on, and a Service that notices late: each is answered."""
-    with running(rendered, images, name="shop-leaving") as leaving:
+    with running(rendered, images, deployment=SHOP, name="shop-leaving") as leaving:
         flowed = stopped_under_traffic(leaving, beside=pod)
 
     assert flowed.was_answered, flowed.outcomes
@@ -197,11 +178,11 @@ def test_a_stopped_pod_loses_no_request(
 
 @pytest.mark.parametrize("name", ["web", "envoy"])
 def test_without_one_of_its_hooks_a_stopped_pod_loses_requests(
-    pod: Pod, rendered: Rendered, images: Mapping[str, Image], name: str
+    pod: Pod, rendered: Rendered, images: Images, name: str
 ) -> None:
     """What the test above has seen is owed to both `preStop`, the application's and Envoy's."""
     torn = without_hook(rendered, name)
-    with running(torn, images, name="shop-torn") as leaving:
+    with running(torn, images, deployment=SHOP, name="shop-torn") as leaving:
         flowed = stopped_under_traffic(leaving, beside=pod)
 
     assert flowed.outcomes["200"] > ENOUGH
@@ -212,7 +193,9 @@ def without_hook(rendered: Rendered, name: str) -> Rendered:
     """The same, but one container is stopped without warning."""
     torn = Rendered(deepcopy(rendered.documents))
     (container,) = (
-        it for it in (*torn.pod["initContainers"], *torn.pod["containers"]) if it["name"] == name
+        it
+        for it in (*torn.pod(SHOP)["initContainers"], *torn.pod(SHOP)["containers"])
+        if it["name"] == name
     )
     del container["lifecycle"]
     return torn
