@@ -15,8 +15,11 @@ from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
 if TYPE_CHECKING:
     from authz_service.commands.command_line import Commands  # all that other commands need
 
-# Envoy has closed its door before the application, which lives on for all of it, is told to stop.
-_GOODBYE = 0.75
+GOODBYE = 0.75
+"""The part of AUTHZ_DRAIN_SECONDS in which Envoy takes requests. Its door is closed before the
+application, which lives on for the whole, is told to stop.
+"""
+
 _SETTINGS = ("AUTHZ_RUN_DIR", "AUTHZ_DRAIN_SECONDS")
 _DESCRIPTION = f"""\
 Have Envoy finish before it is stopped: run this as `preStop` of its container, or by hand, and stop
@@ -63,7 +66,7 @@ def _drain(_: argparse.Namespace) -> int:
     settings = load_settings(os.environ, only=_SETTINGS)
     left = drain_envoy(
         settings.run_dir / ADMIN_SOCKET,
-        notice_s=_GOODBYE * settings.drain_seconds,
+        notice_s=GOODBYE * settings.drain_seconds,
         finish_s=FINISH_SECONDS,
         say=partial(print, flush=True),
     )

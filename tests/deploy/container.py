@@ -92,6 +92,8 @@ class Container:
         """Whether a probe succeeds now; one that the manifest does not have does."""
         if probe not in self.spec:
             return True
+        if "exec" in self.spec[probe]:
+            return self.run(*self.spec[probe]["exec"]["command"]).returncode == 0
         asked, timeout_s = self.spec[probe]["httpGet"], self.spec[probe].get("timeoutSeconds", 1)
         connection = PodConnection(self.network, self._port(asked["port"]), timeout_s=timeout_s)
         try:

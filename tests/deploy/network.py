@@ -1,7 +1,8 @@
-"""The network of a pod: a namespace with a loopback address and nothing else.
+"""The network of a pod: a namespace with a loopback address and that of the pod, and nothing else.
 
 Executed as a file inside the namespace it answers on a Unix socket: whoever sends the number of a
-port gets a connection to it, made in there.
+port gets a connection to it, made in there to the address of the pod, as all come that come from
+outside.
 """
 
 import errno
@@ -16,8 +17,11 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
 from typing import Final
 
-_LOOPBACK: Final = "127.0.0.1"
+ADDRESS: Final = "10.0.0.7"
+"""The address of every pod; each has a network of its own."""
+
 _SIOCSIFFLAGS: Final = 0x8914  # netdevice(7)
+_SIOCSIFADDR: Final = 0x8916
 _IFF_UP: Final = 1
 _TIMEOUT_S: Final = 10.0
 _BYTES: Final = 16
@@ -92,19 +96,22 @@ class _Door(BaseRequestHandler):
     def handle(self) -> None:
         port = int(self.request.recv(_BYTES))
         try:
-            with socket.create_connection((_LOOPBACK, port), _TIMEOUT_S) as made:
+            with socket.create_connection((ADDRESS, port), _TIMEOUT_S) as made:
                 socket.send_fds(self.request, [b"0"], [made.fileno()])
         except OSError as error:
             self.request.sendall(str(error.errno or errno.ETIMEDOUT).encode())
 
 
-def _raise_loopback() -> None:
+def _raise_interface() -> None:
+    address = socket.inet_aton(ADDRESS)
     with socket.socket() as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+        alias = struct.pack("16sH2x4s16x", b"lo:pod", socket.AF_INET, address)
+        fcntl.ioctl(any_socket, _SIOCSIFADDR, alias)
 
 
 def _main() -> None:
-    _raise_loopback()
+    _raise_interface()
     with ThreadingUnixStreamServer(sys.argv[1], _Door) as server:
         print("up", flush=True)  # noqa: T201 - whoever started this waits for it
         server.serve_forever()

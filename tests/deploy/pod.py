@@ -26,7 +26,7 @@ from typing import Final
 from tests.deploy.container import Container, PodConnection
 from tests.deploy.filesystem import enter, fill, make_volume
 from tests.deploy.images import Images
-from tests.deploy.network import Network
+from tests.deploy.network import ADDRESS, Network
 from tests.deploy.rendered import Object, Rendered
 
 _DEFAULT_GRACE_S: Final = 30
@@ -44,7 +44,11 @@ class Pod:
         self.network = Network(self._folder)
         for volume in self._spec.get("volumes", ()):
             make_volume(self._folder / "volumes" / volume["name"], volume, rendered)
-        fields = {"metadata.name": name, "metadata.namespace": "default"}
+        fields = {
+            "metadata.name": name,
+            "metadata.namespace": "default",
+            "status.podIP": ADDRESS,
+        }
 
         def container(spec: Object) -> Container:
             own = self._folder / spec["name"]

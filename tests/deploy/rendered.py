@@ -2,7 +2,6 @@
 
 import base64
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.tools import tool
+from tests.deploy.manifests import kustomize
 
 Object = Mapping[str, Any]
 
@@ -82,11 +81,7 @@ def _of(reference: Object) -> dict[str, str]:
 
 def render(folder: Path) -> Rendered:
     """Render a kustomization, without a cluster."""
-    done = subprocess.run(
-        [tool("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return Rendered(tuple(yaml.safe_load_all(done.stdout)))
+    return Rendered(tuple(yaml.safe_load_all(kustomize(folder))))
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from tests.deploy.pod import Pod, running
 from tests.deploy.rendered import Object, Rendered, render
 from tests.e2e.processes import eventually
 
-pytestmark = pytest.mark.deploy
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(180)]
 
 NAME: Final = "imagen-api"
 METRICS_PORT: Final = 9102
