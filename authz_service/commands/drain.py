@@ -38,8 +38,8 @@ in the run folder, as the user that Envoy runs as. A pod's grace period must be 
 times together.
 
 Exit codes: 0 nothing is under way; 1 no Envoy answers, or requests are still under way at the end;
-2 a variable is wrong. Whichever it is, Kubernetes goes on, and shows the line of a failure as an
-event of the pod.
+2 a variable is wrong. Whichever it is, Kubernetes goes on; any but 0 is an event of the pod,
+FailedPreStopHook, and the kubelet's log has the line.
 """
 
 

@@ -174,6 +174,21 @@ def test_a_changed_policy_holds_without_a_restart(pod: Pod) -> None:
     assert all(pod.containers[name].running.poll() is None for name in ("authz", "envoy", "web"))
 
 
+def test_one_option_decides_how_long_a_stop_takes(rendered: Rendered) -> None:
+    """What the team's kustomization says reaches both hooks; the sidecar, last of all, waits not."""
+    spec = rendered.pod(SHOP)
+    authz, envoy, *_ = spec["initContainers"]
+    told = [
+        value
+        for container in (authz, envoy)
+        for name, value in rendered.environment(container, {}).items()
+        if name == "AUTHZ_DRAIN_SECONDS"
+    ]
+
+    assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
+    assert told == ["0", "5"]
+
+
 def test_a_stopped_pod_loses_no_request(pod: Pod, rendered: Rendered, images: Images) -> None:
     """It goes while requests go on, and a Service that notices late: each is answered."""
     with running(rendered, images, deployment=SHOP, name="shop-leaving") as leaving:
