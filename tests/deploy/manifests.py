@@ -85,7 +85,8 @@ def container_ports(spec: Manifest) -> dict[str, int]:
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:
     """Whether a selector by labels takes what has these."""
     assert set(selector) <= {"matchLabels"}, selector
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
 
 
 def references(spec: Manifest) -> Iterator[tuple[str, str, str | None, bool]]:
@@ -100,12 +101,9 @@ def references(spec: Manifest) -> Iterator[tuple[str, str, str | None, bool]]:
                 yield from ((kind, source[name], key, True) for key in keys)
     for container in containers(spec).values():
         for source in container.get("envFrom", []):
-            field, kind = (
-                ("configMapRef", "ConfigMap")
-                if "configMapRef" in source
-                else ("secretRef", "Secret")
-            )
-            yield kind, source[field]["name"], None, True
+            ((field, named),) = source.items()
+            kind = "ConfigMap" if field == "configMapRef" else "Secret"
+            yield kind, named["name"], None, True
         for value in variables(container).values():
             if isinstance(value, dict):
                 ((field, source),) = value.items()

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 _VOLUMES: Final = frozenset(
-    [
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    ]
+    {
+        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
+        *("persistentVolumeClaim", "projected", "secret"),
+    }
 )
 _PROFILES: Final = frozenset({"RuntimeDefault", "Localhost"})
 _GROUPS: Final = ("initContainers", "containers", "ephemeralContainers")

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -177,7 +178,7 @@ def test_a_broken_custom_resource_is_found(
     objects = []
     for kind, name, path, field, value in BROKEN.values():
         broken = the(overlay("prod"), kind, name)
-        inner = broken
+        inner: Any = broken
         for part in path:
             inner = inner[part]
         inner[field] = value

@@ -114,7 +114,7 @@ def test_in_production_only_the_load_balancer_reaches_envoy(name: str) -> None:
 
 
 def test_the_application_is_on_the_loopback_interface(objects: list[Manifest]) -> None:
-    """Where Envoy looks for it, and nobody outside the pod can: no forged `x-authz-*` gets there."""
+    """Where Envoy looks for it, and nobody outside the pod can forge `x-authz-*` headers."""
     spec = pod_spec(api(objects))
     listen = ImageSettings.load(environment(objects, containers(spec)["api"])).listen
     policy = load_policy(ROOT / "image_service" / "policy.yaml", {})
@@ -325,10 +325,7 @@ def test_the_load_balancer_knows_the_service(name: str) -> None:
         assert {it["sectionName"] for it in route["spec"]["parentRefs"]} <= listeners
         for rule in route["spec"]["rules"]:
             for backend in rule.get("backendRefs", []):
-                assert (backend["name"], backend["port"]) == (
-                    "imagen-api",
-                    service["ports"][0]["port"],
-                )
+                assert backend == {"name": "imagen-api", "port": service["ports"][0]["port"]}
     for kind in ("GCPBackendPolicy", "HealthCheckPolicy"):
         target = the(objects, kind, "imagen-api")["spec"]["targetRef"]
         assert (target["kind"], target["name"]) == ("Service", "imagen-api")

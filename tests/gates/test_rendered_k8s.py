@@ -28,7 +28,7 @@ def test_the_operators_rule_is_rules_and_alerts() -> None:
 
 
 def test_the_mounted_config_map_is_the_same_policy(tmp_path: Path) -> None:
-    """Its keys as files of one folder compile to the policy of the image service, digest and all."""
+    """Its keys as files of one folder compile to the image service's policy, digest and all."""
     for name, text in yaml.safe_load((BASE / "policy.yaml").read_text("utf-8"))["data"].items():
         (tmp_path / name).write_text(text, "utf-8")
 
