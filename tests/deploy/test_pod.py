@@ -175,7 +175,7 @@ def test_a_changed_policy_holds_without_a_restart(pod: Pod) -> None:
 
 
 def test_one_option_decides_how_long_a_stop_takes(rendered: Rendered) -> None:
-    """What the team's kustomization says reaches both hooks; the sidecar, last of all, waits not."""
+    """What the kustomization says reaches both hooks; the sidecar, stopped last, does not wait."""
     spec = rendered.pod(SHOP)
     authz, envoy, *_ = spec["initContainers"]
     told = [
