@@ -166,6 +166,16 @@ def test_every_config_map_and_secret_is_there(objects: list[Manifest]) -> None:
     assert missing == []
 
 
+def test_config_map_and_secret_are_those_of_the_contract() -> None:
+    """By name and key; as they are in the repository nobody is let in."""
+    config, secret = yaml.safe_load_all((ROOT / "k8s/base/config.yaml").read_text())
+
+    assert config["metadata"]["name"] == "imagen-api-config"
+    assert set(config["data"]) == {"REDIS_URL", "CORS_ORIGINS"}
+    assert secret["metadata"]["name"] == "imagen-api-secrets"
+    assert secret["stringData"] == {"JWT_SECRET": "", "API_KEYS": "[]"}
+
+
 def test_the_sidecar_starts_with_its_variables(objects: list[Manifest], tmp_path: Path) -> None:
     """Each is a setting of the sidecar, and together they are right."""
     authz = containers(pod_spec(api(objects)))["authz"]
