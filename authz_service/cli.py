@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,16 +28,14 @@ from authz_service.commands import (
     usage,
 )
 from authz_service.commands.command_line import (
-    DONE,
-    FAILED,
-    WRONG,
     Commands,
     checked_settings,
     place,
     required_policy,
 )
+from authz_service.commands.exit_codes import DONE, FAILED, exit_code
 from authz_service.envoy_files import write_envoy_files
-from authz_service.errors import AuthzServiceError, ConfigurationError
+from authz_service.errors import ConfigurationError
 from authz_service.local.console import Console
 from authz_service.local.stack import run_stack
 from authz_service.observe.logging import configure_logging
@@ -71,16 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parser = _worker_parser() if given[:1] == [_WORKER] else _parser()
     parsed = parser.parse_args(given)
-    try:
-        code: int = parsed.run(parsed)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return WRONG
-    except AuthzServiceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    return code
+    return exit_code(partial(parsed.run, parsed))
 
 
 def _parser() -> argparse.ArgumentParser:

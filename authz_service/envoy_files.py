@@ -7,10 +7,10 @@ from authz_service.core.rules import Policy
 from authz_service.envoyconf.model import EnvoySettings
 from authz_service.envoyconf.render import render, write
 from authz_service.errors import ListenError
+from authz_service.run_folder import ADMIN_SOCKET
 from authz_service.settings import Settings
 from authz_service.worker_addresses import local_addresses
 
-ADMIN_SOCKET = "envoy-admin.sock"
 # Who listens on every interface is found on this one.
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 

@@ -1,11 +1,15 @@
-"""The run folder belongs to one service at a time."""
+"""The run folder belongs to one service at a time; its Envoy has a socket in it."""
 
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from authz_service.errors import ListenError
+
+ADMIN_SOCKET: Final = "envoy-admin.sock"
+"""Where Envoy's admin interface listens."""
 
 
 @contextmanager

@@ -16,11 +16,6 @@ from authz_service.storage.from_url import key_store_url_problems, store_url_pro
 # argparse has no public name for what `add_subparsers` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
-DONE: Final = 0
-FAILED: Final = 1
-WRONG: Final = 2
-REFUSED: Final = 3
-
 STORE_TIMEOUT_MS: Final = 2_000
 """A person waits longer than a request may."""
 

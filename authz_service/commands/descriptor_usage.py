@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from authz_service.commands.command_line import DONE, Commands, actor, checked_settings
+from authz_service.commands.command_line import (
+    Commands,
+    actor,
+    checked_settings,
+)
 from authz_service.commands.counters import NOT_SHARED, counters
 from authz_service.commands.descriptor_arguments import add_descriptors, in_words
+from authz_service.commands.exit_codes import DONE
 from authz_service.commands.words import aligned, limit_in_words, time_in_words
 from authz_service.configuration import load_rules
 from authz_service.core.descriptor_hits import hits_of

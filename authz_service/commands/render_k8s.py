@@ -8,7 +8,10 @@ from typing import Final
 
 import yaml
 
-from authz_service.commands.command_line import DONE, Commands
+from authz_service.commands.command_line import (
+    Commands,
+)
+from authz_service.commands.exit_codes import DONE
 from authz_service.core.provider import SecretFile
 from authz_service.errors import ConfigurationError, ListenError
 from authz_service.policy.sources import load_policy, policy_files

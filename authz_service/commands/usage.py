@@ -7,13 +7,13 @@ import os
 
 from authz_service.commands import descriptor_usage
 from authz_service.commands.command_line import (
-    DONE,
     Commands,
     actor,
     checked_settings,
     required_policy,
 )
 from authz_service.commands.counters import NOT_SHARED, counters
+from authz_service.commands.exit_codes import DONE
 from authz_service.commands.words import aligned, limit_in_words, time_in_words
 from authz_service.core.limit_headers import seconds
 from authz_service.core.meter import Reading

@@ -1,5 +1,6 @@
 """What the stack is made of: the command of each part, and the question that it must answer."""
 
+import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
@@ -8,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from authz_service.envoy_files import ADMIN_SOCKET
 from authz_service.envoyconf.command import command as envoy_command
 from authz_service.envoyconf.model import BOOTSTRAP_FILE
 from authz_service.errors import EnvoyError
@@ -16,6 +16,7 @@ from authz_service.local import binaries
 from authz_service.local.console import LOCAL_KEYS
 from authz_service.local.ports import LOOPBACK
 from authz_service.local.probes import http_ok, valkey_ok
+from authz_service.run_folder import ADMIN_SOCKET
 from authz_service.supervise.process import Part
 from authz_service.transports.envoy_drain import FINISH_SECONDS, drain_envoy
 from authz_service.transports.probe import is_serving
@@ -201,7 +202,9 @@ def envoy(layout: Layout) -> Part:
 async def _drain(layout: Layout) -> None:
     """Nobody needs time to notice: whoever asks a local stack to stop is its only client."""
     with suppress(EnvoyError):
-        await drain_envoy(layout.envoy_admin, notice_s=0, finish_s=FINISH_SECONDS)
+        await asyncio.to_thread(
+            drain_envoy, layout.envoy_admin, notice_s=0, finish_s=FINISH_SECONDS
+        )
 
 
 def _only(environment: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

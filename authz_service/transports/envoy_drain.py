@@ -1,28 +1,33 @@
-"""Let Envoy finish what it has begun: SIGTERM alone would cut every request off."""
+"""Let Envoy finish what it has begun: SIGTERM alone would cut every request off.
 
-import asyncio
+Blocking, and with the standard library alone: this runs while a pod is being stopped, often beside
+processors that are short, and what takes long to be imported comes too late.
+"""
+
+import socket
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
-
+from authz_service.clock import stopwatch
 from authz_service.errors import EnvoyError
 
 FINISH_SECONDS: Final = 30.0
 """How long requests under way are waited for once the door is closed."""
 
 _ACTIVE: Final = "http.public.downstream_rq_active"
+_OK: Final = 200
 _POLL_S: Final = 0.05
-_CALL_TIMEOUT: Final = ClientTimeout(total=5)
+_CALL_TIMEOUT_S: Final = 5.0
 
 
 def _in_silence(_: str) -> None:
     """For whom nobody watches."""
 
 
-async def drain_envoy(
+def drain_envoy(
     admin: Path, *, notice_s: float, finish_s: float, say: Callable[[str], None] = _in_silence
 ) -> int:
     """Drain the Envoy whose admin socket this is; how many requests are under way at the end.
@@ -35,56 +40,74 @@ async def drain_envoy(
     Raises:
         EnvoyError: no Envoy answers, or none any more. It has nothing to finish then.
     """
-    connector = UnixConnector(str(admin))
     try:
-        async with ClientSession(connector=connector, timeout=_CALL_TIMEOUT) as session:
-            await _say_goodbye(session, notice_s, say)
-            await _tell(session, "drain_listeners")
-            say("the door is closed")
-            return await _wait_for_the_last(session, finish_s, say)
-    except (OSError, ClientError, TimeoutError) as error:
+        _say_goodbye(admin, notice_s, say)
+        _ask(admin, "POST", "/drain_listeners")
+        say("the door is closed")
+        return _wait_for_the_last(admin, finish_s, say)
+    except (OSError, HTTPException) as error:
         raise EnvoyError(
             f"no Envoy answers at {admin}: if one runs, AUTHZ_RUN_DIR must be its run folder"
         ) from error
 
 
-async def _say_goodbye(session: ClientSession, notice_s: float, say: Callable[[str], None]) -> None:
-    await _tell(session, "healthcheck/fail")
+def _say_goodbye(admin: Path, notice_s: float, say: Callable[[str], None]) -> None:
+    _ask(admin, "POST", "/healthcheck/fail")
     if notice_s:
         # Left to itself Envoy would close its listeners when its own time to drain is over.
-        await _tell(session, "drain_listeners?graceful&skip_exit")
+        _ask(admin, "POST", "/drain_listeners?graceful&skip_exit")
         say(f"Envoy says goodbye for {notice_s:g} s; requests are still answered")
-        await asyncio.sleep(notice_s)
+        time.sleep(notice_s)
 
 
-async def _wait_for_the_last(
-    session: ClientSession, finish_s: float, say: Callable[[str], None]
-) -> int:
-    told, active = 0, await _active_requests(session)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(finish_s):
-            while active:
-                if active != told:
-                    say(f"{active} under way")
-                told = active
-                await asyncio.sleep(_POLL_S)
-                active = await _active_requests(session)
+def _wait_for_the_last(admin: Path, finish_s: float, say: Callable[[str], None]) -> int:
+    ends = stopwatch() + finish_s
+    told, active = 0, _active_requests(admin)
+    while active and stopwatch() < ends:
+        if active != told:
+            say(f"{active} under way")
+        told = active
+        time.sleep(_POLL_S)
+        active = _active_requests(admin)
     return active
 
 
-async def _tell(session: ClientSession, command: str) -> None:
-    async with session.post(f"http://envoy/{command}", raise_for_status=True):
-        pass
-
-
-async def _active_requests(session: ClientSession) -> int:
-    """Requests on the public port whose answers have not been sent whole.
-
-    Raises:
-        ClientError: Envoy answers, but not this.
-    """
-    statistic = {"filter": f"^{_ACTIVE}$"}
-    async with session.get("http://envoy/stats", params=statistic, raise_for_status=True) as answer:
-        name, _, value = (await answer.text()).strip().partition(": ")
+def _active_requests(admin: Path) -> int:
+    """Requests on the public port whose answers have not been sent whole."""
+    text = _ask(admin, "GET", f"/stats?filter=^{_ACTIVE}$")
+    name, _, value = text.strip().partition(": ")
     # A policy whose listener never came has no such statistic, and no request.
     return int(value) if name == _ACTIVE and value.isdecimal() else 0
+
+
+def _ask(admin: Path, method: str, target: str) -> str:
+    """What the admin interface answers.
+
+    Raises:
+        OSError: nobody is there, or does not answer in time.
+        HTTPException: what answers is no Envoy.
+    """
+    connection = _UnixConnection(admin)
+    try:
+        connection.request(method, target)
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+    if answer.status != _OK:
+        raise HTTPException(f"{target} is answered with {answer.status}")
+    return text
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("envoy", timeout=_CALL_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Reach the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_CALL_TIMEOUT_S)
+        self.sock.connect(str(self._path))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from authz_service.commands.drain import GOODBYE
 from authz_service.envoyconf.command import command
 from authz_service.policy.sources import load_policy
 from authz_service.settings import Settings, load_settings
@@ -281,11 +282,11 @@ def test_a_pod_ends_without_losing_a_request(objects: list[Manifest]) -> None:
     # The first container is the application, whatever else is in the pod.
     application = containers(spec)["api"]
     lives_on = application["lifecycle"]["preStop"]["sleep"]["seconds"]
-    goodbye = float(variables(envoy)["AUTHZ_DRAIN_SECONDS"])
+    goodbye = GOODBYE * float(variables(envoy)["AUTHZ_DRAIN_SECONDS"])
 
     assert lives_on >= goodbye + 1  # the hook that says goodbye has to start first
     own_drain_s = 25  # what the image API gives requests in hand
-    last = Settings.model_fields["drain_seconds"].default + 2
+    last = float(variables(containers(spec)["authz"])["AUTHZ_DRAIN_SECONDS"]) + 2
     hooks = max(lives_on + own_drain_s, goodbye + FINISH_SECONDS)
     assert spec["terminationGracePeriodSeconds"] > hooks + last
 

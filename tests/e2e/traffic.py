@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -43,7 +43,7 @@ class Traffic:
 
     def __init__(
         self,
-        port: int,
+        connection: Callable[[], HTTPConnection],
         *,
         path: str,
         headers: Mapping[str, str],
@@ -51,7 +51,7 @@ class Traffic:
         pause_s: float = _PAUSE_S,
     ) -> None:
         self.samples: list[Sample] = []
-        self._port, self._path, self._headers = port, path, dict(headers)
+        self._connection, self._path, self._headers = connection, path, dict(headers)
         self._pause_s = pause_s
         self._ends = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
@@ -83,7 +83,7 @@ class Traffic:
         return set(+self.outcomes) <= {"200", "503"} and late * 100 <= self.outcomes["200"]
 
     def _run(self) -> None:
-        connection = HTTPConnection(HOST, self._port, timeout=_TIMEOUT_S)
+        connection = self._connection()
         while not self._ends.wait(self._pause_s):
             self.samples.append(self._ask(connection))
         connection.close()
@@ -110,10 +110,21 @@ def traffic(
     threads: int = 4,
     pause_s: float = _PAUSE_S,
 ) -> Iterator[Traffic]:
-    """Traffic for as long as the context lasts; count the outcomes after it."""
-    flowing = Traffic(port, path=path, headers=headers, threads=threads, pause_s=pause_s)
+    """Traffic to a port for as long as the context lasts; count the outcomes after it."""
+
+    def connection() -> HTTPConnection:
+        return HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
+
+    flowing = Traffic(connection, path=path, headers=headers, threads=threads, pause_s=pause_s)
+    with while_it_flows(flowing):
+        yield flowing
+
+
+@contextmanager
+def while_it_flows(flowing: Traffic) -> Iterator[None]:
+    """Have it flow for as long as the context lasts."""
     flowing.start()
     try:
-        yield flowing
+        yield
     finally:
         flowing.stop()

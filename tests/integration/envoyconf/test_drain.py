@@ -12,9 +12,9 @@ from typing import Final
 
 import pytest
 
-from authz_service.envoy_files import ADMIN_SOCKET
 from authz_service.envoyconf.model import EnvoySettings
 from authz_service.envoyconf.render import render
+from authz_service.run_folder import ADMIN_SOCKET
 from authz_service.transports.envoy_drain import drain_envoy
 from tests.integration.envoyconf.client import read
 from tests.integration.envoyconf.envoy_process import Envoy, local_settings, running
@@ -65,10 +65,10 @@ def half_an_upload(envoy: Envoy) -> Iterator[socket]:
 
 def test_nobody_is_cut_off(own_envoy: Envoy) -> None:
     """Goodbye: requests pass, connections close. Then the door: closed, and the last one passes."""
-    drained = drain(own_envoy.settings.run_dir, AUTHZ_DRAIN_SECONDS="1")
+    drained = drain(own_envoy.settings.run_dir, AUTHZ_DRAIN_SECONDS="2")
     assert drained.stdout is not None
     with half_an_upload(own_envoy) as under_way, own_envoy.public.connect() as kept:
-        assert drained.stdout.readline().startswith("Envoy says goodbye for 1 s")
+        assert drained.stdout.readline().startswith("Envoy says goodbye for 1.5 s")
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         late = read(kept)
         assert (late.status, late.headers["connection"]) == (200, "close")
@@ -88,11 +88,11 @@ def test_nobody_is_cut_off(own_envoy: Envoy) -> None:
     assert (told, errors, drained.returncode) == ("drained\n", "", 0)
 
 
-async def test_who_takes_too_long_is_counted(own_envoy: Envoy) -> None:
+def test_who_takes_too_long_is_counted(own_envoy: Envoy) -> None:
     """The wait has an end, and the number of requests that were still under way."""
     admin = Path(own_envoy.settings.admin_socket)
     with half_an_upload(own_envoy), half_an_upload(own_envoy):
-        assert await drain_envoy(admin, notice_s=0.2, finish_s=0.2) == 2
+        assert drain_envoy(admin, notice_s=0.2, finish_s=0.2) == 2
 
 
 def test_without_an_envoy_there_is_one_clear_line(tmp_path: Path) -> None:
@@ -104,3 +104,18 @@ def test_without_an_envoy_there_is_one_clear_line(tmp_path: Path) -> None:
         f"error: no Envoy answers at {tmp_path}/{ADMIN_SOCKET}:"
         " if one runs, AUTHZ_RUN_DIR must be its run folder\n"
     )
+
+
+def test_it_starts_without_what_it_does_not_use(tmp_path: Path) -> None:
+    """A pod that stops may be short of processor: of the service only a little is imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "authz_service", "drain", "--help"],
+        env={**os.environ, "AUTHZ_RUN_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "authz_service.settings" in imported
+    assert imported.isdisjoint({"authz_service.cli", "aiohttp", "asyncio", "grpc", "redis", "yaml"})
