@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageMetadata, metadata
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ _CLASSIFIER: Final = "License :: "
 
 
 def document(image: str, *, python: str) -> dict[str, object]:
-    """The bill of an image whose Python is of this version, as `3.13`."""
+    """The bill of an image whose Python is of this version, as `3.13` or `3.13.1`."""
     pins = {pin.name: pin for lock in IMAGES[image] for pin in pinned(lock, python=python)}
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -48,8 +48,8 @@ def pinned(lock: str, *, python: str) -> Iterable[Requirement]:
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
         "platform_system": "Linux",
-        "python_full_version": f"{python}.99",
-        "python_version": python,
+        "python_full_version": python,
+        "python_version": ".".join(python.split(".")[:2]),
         "sys_platform": "linux",
     }
     text = (ROOT / f"requirements-{lock}.lock").read_text("utf-8")
@@ -85,18 +85,24 @@ def _component(pin: Requirement) -> dict[str, object]:
         "name": pin.name,
         "version": version,
         "purl": purl,
-        "licenses": _licences(metadata(pin.name)),
+        "licenses": _licences(pin.name),
     }
 
 
-def _licences(stated: PackageMetadata) -> list[dict[str, object]]:
-    """An SPDX expression where there is one, else the words that the package uses."""
-    expression = stated.get("License-Expression")
-    if expression:
+def _licences(package: str) -> list[dict[str, object]]:
+    """An SPDX expression where there is one, else the words that the package uses.
+
+    A package that only another Python needs is not installed here, and states nothing.
+    """
+    try:
+        stated = metadata(package)
+    except PackageNotFoundError:
+        return []
+    for expression in stated.get_all("License-Expression", []):
         return [{"expression": expression}]
     classifiers = [it for it in stated.get_all("Classifier", []) if it.startswith(_CLASSIFIER)]
-    names = [it.rpartition(" :: ")[2] for it in classifiers] or [stated.get("License", "")]
-    return [{"license": {"name": name.partition("\n")[0]}} for name in names if name]
+    names = [it.rpartition(" :: ")[2] for it in classifiers] or stated.get_all("License", [])
+    return [{"license": {"name": name.partition("\n")[0]}} for name in names]
 
 
 def main(arguments: Sequence[str]) -> None:
