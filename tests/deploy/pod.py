@@ -25,8 +25,8 @@ from typing import Final
 
 from tests.deploy.container import Container, PodConnection
 from tests.deploy.filesystem import enter, fill, make_volume
-from tests.deploy.images import Images
 from tests.deploy.network import ADDRESS, Network
+from tests.deploy.programs import Programs
 from tests.deploy.rendered import Object, Rendered
 
 _DEFAULT_GRACE_S: Final = 30
@@ -36,7 +36,9 @@ _PUBLIC_PORT: Final = 8000
 class Pod:
     """A pod; `start` and `stop` it, then `close` it."""
 
-    def __init__(self, rendered: Rendered, images: Images, *, deployment: str, name: str) -> None:
+    def __init__(
+        self, rendered: Rendered, programs: Programs, *, deployment: str, name: str
+    ) -> None:
         self.name = name
         self.hook_codes: dict[str, int | None] = {}
         self._spec = rendered.pod(deployment)
@@ -54,7 +56,8 @@ class Pod:
             own = self._folder / spec["name"]
             return Container(
                 spec=spec,
-                environment=images.environment(spec["image"]) | rendered.environment(spec, fields),
+                environment=programs.environment(spec["image"])
+                | rendered.environment(spec, fields),
                 network=self.network,
                 root=own / "root",
                 log=self._folder / f"{spec['name']}.log",
@@ -155,9 +158,9 @@ class Pod:
 
 
 @contextmanager
-def running(rendered: Rendered, images: Images, *, deployment: str, name: str) -> Iterator[Pod]:
+def running(rendered: Rendered, programs: Programs, *, deployment: str, name: str) -> Iterator[Pod]:
     """A pod that is ready; gone at the end, whether it was stopped or not."""
-    pod = Pod(rendered, images, deployment=deployment, name=name)
+    pod = Pod(rendered, programs, deployment=deployment, name=name)
     try:
         for _ in pod.start():
             pass

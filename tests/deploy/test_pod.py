@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.deploy.images import TEAM, Images
 from tests.deploy.network import ADDRESS
 from tests.deploy.pod import Pod, running, until_ready
+from tests.deploy.programs import TEAM, Programs
 from tests.deploy.rendered import Rendered, render
 from tests.deploy.service import Service
 from tests.e2e.processes import eventually
@@ -45,9 +45,9 @@ def rendered() -> Rendered:
 
 
 @pytest.fixture(scope="module")
-def started(rendered: Rendered, images: Images) -> Iterator[Started]:
+def started(rendered: Rendered, programs: Programs) -> Iterator[Started]:
     """One pod for all of these tests; each leaves it as it finds it."""
-    pod = Pod(rendered, images, deployment=SHOP, name="shop-steady")
+    pod = Pod(rendered, programs, deployment=SHOP, name="shop-steady")
     try:
         steps = [(container.name, pod.is_ready) for container in pod.start()]
         until_ready(pod)
@@ -189,9 +189,9 @@ def test_one_option_decides_how_long_a_stop_takes(rendered: Rendered) -> None:
     assert told == ["0", "5"]
 
 
-def test_a_stopped_pod_loses_no_request(pod: Pod, rendered: Rendered, images: Images) -> None:
+def test_a_stopped_pod_loses_no_request(pod: Pod, rendered: Rendered, programs: Programs) -> None:
     """It goes while requests go on, and a Service that notices late: each is answered."""
-    with running(rendered, images, deployment=SHOP, name="shop-leaving") as leaving:
+    with running(rendered, programs, deployment=SHOP, name="shop-leaving") as leaving:
         flowed = stopped_under_traffic(leaving, beside=pod)
 
     assert flowed.was_answered, flowed.outcomes
@@ -201,11 +201,11 @@ def test_a_stopped_pod_loses_no_request(pod: Pod, rendered: Rendered, images: Im
 
 @pytest.mark.parametrize("name", ["web", "envoy"])
 def test_without_one_of_its_hooks_a_stopped_pod_loses_requests(
-    pod: Pod, rendered: Rendered, images: Images, name: str
+    pod: Pod, rendered: Rendered, programs: Programs, name: str
 ) -> None:
     """What the test above has seen is owed to both `preStop`, the application's and Envoy's."""
     torn = without_hook(rendered, name)
-    with running(torn, images, deployment=SHOP, name="shop-torn") as leaving:
+    with running(torn, programs, deployment=SHOP, name="shop-torn") as leaving:
         flowed = stopped_under_traffic(leaving, beside=pod)
 
     assert flowed.outcomes["200"] > ENOUGH

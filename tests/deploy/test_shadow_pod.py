@@ -11,8 +11,8 @@ import pytest
 
 from tests.conformance.storage.server import VALKEY, Server
 from tests.deploy.filesystem import on_host
-from tests.deploy.images import ROOT, Images
 from tests.deploy.pod import Pod, running
+from tests.deploy.programs import ROOT, Programs
 from tests.deploy.rendered import Object, Rendered, render
 from tests.e2e.processes import eventually
 
@@ -24,11 +24,11 @@ LIMITS: Final = "/api/v1/images/limits"
 
 
 @pytest.fixture(scope="module")
-def pod(images: Images) -> Iterator[Pod]:
+def pod(programs: Programs) -> Iterator[Pod]:
     """A pod of the image API in shadow."""
     with Server(VALKEY) as store:
         made = completed(render(ROOT / "k8s" / "overlays" / "shadow"), store)
-        with running(made, images, deployment=NAME, name="imagen-api-1") as started:
+        with running(made, programs, deployment=NAME, name="imagen-api-1") as started:
             yield started
 
 

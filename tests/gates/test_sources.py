@@ -127,12 +127,11 @@ def test_generated_code_is_what_the_protos_compile_to(tmp_path: Path) -> None:
     assert len(fresh) == 3 * len(protos)
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-deploy.lock"])
-def test_every_locked_dependency_has_hashes_and_no_address(lock: str) -> None:
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=lambda it: it.name)
+def test_every_locked_dependency_has_hashes_and_no_address(lock: Path) -> None:
     """The lock files pin exact versions by hash, and say nothing of where they come from."""
-    text = (ROOT / lock).read_text()
+    text = lock.read_text()
     pins = re.split(r"\n(?=\S)", text.strip())
-    assert len(pins) > 10
     for pin in pins:
         assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", pin), pin
         assert "--hash=sha256:" in pin, pin

@@ -27,9 +27,10 @@ def test_promtool_finds_nothing_wrong_with_rules() -> None:
     assert code == 0, said
 
 
-def test_promtool_finds_nothing_wrong_with_the_example() -> None:
+@pytest.mark.parametrize("file", ["prometheus.yaml", "prometheus-compose.yaml"])
+def test_promtool_finds_nothing_wrong_with_a_configuration(file: str) -> None:
     """The rules it names included."""
-    code, said = promtool("check", "config", FOLDER / "prometheus.yaml")
+    code, said = promtool("check", "config", FOLDER / file)
     assert code == 0, said
 
 
