@@ -18,7 +18,8 @@ from tests.deploy.tools import ROOT, tool
 DOCKERFILES: Final = tuple(sorted(ROOT.glob("*/Dockerfile")))
 _STORE: Final = ROOT / "build" / "images"
 _BASE: Final = "localhost/python:bookworm"
-_PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates"
+# gRPC needs the C++ library, which Python alone does not bring.
+_PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates,libstdc++6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
