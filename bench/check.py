@@ -114,10 +114,10 @@ async def _measure(layout: Layout, server: str, in_flight: int) -> Row:
     try:
         for burst in range(BURSTS + 1):
             await asyncio.sleep(1.1)  # the window of the limit passes
-            before = _cpu_seconds(worker.pid)
+            before = cpu_seconds(worker.pid)
             per_second, succeeded = await asyncio.to_thread(_load, layout, in_flight, BURST)
             if burst > 0:  # the first one warms up
-                cpu += _cpu_seconds(worker.pid) - before
+                cpu += cpu_seconds(worker.pid) - before
                 rate += per_second / BURSTS
                 answered += succeeded
     finally:
@@ -168,7 +168,8 @@ def _load(layout: Layout, in_flight: int, checks: int) -> tuple[float, int]:
     return float(rate[1]) if rate else 0.0, int(succeeded[1]) if succeeded else 0
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

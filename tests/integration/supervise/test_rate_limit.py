@@ -223,7 +223,7 @@ def counted(service: Service) -> Mapping[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.value and sample.name.startswith("authz_ratelimit")
-        if not sample.name.endswith(("_bucket", "_sum", "_created"))
+        if not sample.name.endswith(("_bucket", "_sum", "_created", "_timestamp_seconds"))
     }
 
 
@@ -242,6 +242,7 @@ def test_a_scrape_shows_what_became_of_questions(start: Start, rules: Path) -> N
     for body in (b"{", b'{"domain": "shop"}', b'{"domain": "authz"}'):
         assert service.operations.send("POST", "/json", (), body).status == 400
     assert counted(service) == {
+        "authz_ratelimit_rules_loaded": 1,
         "authz_ratelimit_answers_total ok files": 6,
         "authz_ratelimit_answers_total ok policy": 1,
         "authz_ratelimit_answers_total error files": 2,
