@@ -74,6 +74,7 @@ def test_an_axis_has_few_steps_of_one_size_and_room_for_everything(top: float) -
     ("top", "unit", "marks"),
     [
         (200, "s", ["0 s", "1 min", "2 min", "3 min", "4 min"]),
+        (30 * 86_400, "s", ["0 s", "10 days", "20 days", "30 days"]),
         (300 * 1024**2, "bytes", ["0 B", "100 MiB", "200 MiB", "300 MiB"]),
     ],
 )
