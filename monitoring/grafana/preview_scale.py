@@ -14,13 +14,13 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }
 _MINUTE_S, _DAY_S = 60, 86_400
 _KILO, _KIBI, _PERCENT, _DIGITS = 1000, 1024, 100, 3
+# No microseconds: Pillow's own font has no sign for them.
 _TIMES: Final = (
     (_DAY_S, "days"),
     (3600, "h"),
     (_MINUTE_S, "min"),
     (1, "s"),
     (1e-3, "ms"),
-    (1e-6, "µs"),
 )
 
 

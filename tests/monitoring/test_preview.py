@@ -87,7 +87,7 @@ def test_an_axis_is_round_in_its_unit(top: float, unit: str, marks: list[str]) -
     ("value", "unit", "text"),
     [
         (0.0, "s", "0 s"),
-        (0.000_25, "s", "250 µs"),
+        (0.000_25, "s", "0.25 ms"),
         (0.0125, "s", "12.5 ms"),
         (90, "s", "1.5 min"),
         (0.051, "percentunit", "5.1%"),
