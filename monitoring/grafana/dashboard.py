@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
+from monitoring.grafana.cost_rows import cost_rows
 from monitoring.grafana.panels import DATASOURCE
 from monitoring.grafana.request_rows import request_rows
 from monitoring.grafana.state_rows import state_rows
@@ -31,7 +32,7 @@ def built() -> dashboard.Dashboard:
         )
     )
     number = 0
-    for row in (*request_rows(), *state_rows()):
+    for row in (*request_rows(), *state_rows(), *cost_rows()):
         number += 1
         made.with_row(dashboard.Row(row.title).id(number))
         for panel in row.panels:

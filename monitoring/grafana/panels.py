@@ -27,7 +27,7 @@ GREEN: Final = Threshold(color="green")
 _PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid=f"${{{DATASOURCE}}}")
 _HEIGHT: Final = 8
 _GRAPHS_IN_A_LINE: Final = 3
-_NUMBERS_IN_A_LINE: Final = 6
+_NUMBERS_IN_A_LINE: Final = 4
 _COLUMNS: Final = 24
 
 

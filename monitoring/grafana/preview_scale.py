@@ -12,17 +12,25 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     "cps": " c/s",
     "short": "",
 }
-_MINUTE_S: Final = 60
+_MINUTE_S, _DAY_S = 60, 86_400
 _KILO, _KIBI, _PERCENT, _DIGITS = 1000, 1024, 100, 3
-_TIMES: Final = ((3600, "h"), (_MINUTE_S, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs"))
+# No microseconds: Pillow's own font has no sign for them.
+_TIMES: Final = (
+    (_DAY_S, "days"),
+    (3600, "h"),
+    (_MINUTE_S, "min"),
+    (1, "s"),
+    (1e-3, "ms"),
+)
 
 
 def ticks(top: float, unit: str) -> Sequence[float]:
     """Numbers from 0 to the first one that is not below `top`, round in the unit they get."""
     if top <= 0:
         return 0.0, 1.0
-    if unit == "s" and top > _MINUTE_S:
-        return [it * _MINUTE_S for it in ticks(top / _MINUTE_S, "short")]
+    for length_s in (_DAY_S, _MINUTE_S):
+        if unit == "s" and top > length_s:
+            return [it * length_s for it in ticks(top / length_s, "short")]
     if unit == "bytes" and top > _KIBI:
         return [it * _KIBI for it in ticks(top / _KIBI, unit)]
     raw = top / _MOST_STEPS

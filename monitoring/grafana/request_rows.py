@@ -133,7 +133,8 @@ def _decisions() -> Row:
         [
             stacked(
                 "Decisions by outcome",
-                "Checks answered: allow, deny (401, 403), over_limit (429), unavailable (503).",
+                "Checks: allow, deny (401, 403), over_limit (429), unavailable (503), and abandoned"
+                " ones, which Envoy gave up before they were answered.",
                 units.RequestsPerSecond,
                 Query(rate(DECISIONS, "decision"), "{{decision}}"),
             ),

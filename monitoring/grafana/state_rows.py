@@ -1,10 +1,11 @@
-"""The rows about the machinery: stores, policy and keys, jobs, and what the sidecar costs."""
+"""The rows about the machinery: the store, what is in force, and jobs."""
 
 from typing import Final
 
 from grafana_foundation_sdk.models import units
 
 from monitoring.grafana.panels import (
+    WINDOW,
     Panel,
     Query,
     Row,
@@ -12,7 +13,6 @@ from monitoring.grafana.panels import (
     increase,
     mean,
     number,
-    quantile,
     quantiles,
     rate,
     share,
@@ -20,16 +20,16 @@ from monitoring.grafana.panels import (
 )
 
 STORE_CALLS: Final = "authz_store_calls_total"
-CHECK: Final = "authz_decision_duration_seconds"
-REQUEST: Final = "imagen_http_request_duration_seconds"
+EXPIRY: Final = "authz_tls_certificate_expiry_timestamp_seconds"
 PROCESSING: Final = "imagen_job_processing_seconds"
 UPLOADS: Final = "imagen_upload_file_size_bytes"
 COMPLETED: Final = "imagen_jobs_completed_total"
+_WEEK_S: Final = 7 * 24 * 60 * 60
 
 
 def state_rows() -> tuple[Row, ...]:
-    """From what decisions lean on to what they cost."""
-    return (_store(), _states(), _policy_and_keys(), _jobs(), _cost())
+    """From what decisions lean on to what comes after them."""
+    return (_store(), _states(), _in_force(), _jobs())
 
 
 def _store() -> Row:
@@ -68,6 +68,13 @@ def _store() -> Row:
                 Query("max(authz_store_breaker_open)", "nodes"),
             ),
             graph(
+                "Share of time without the store",
+                "For how much of each interval workers left the store alone: the mean over them,"
+                " and over instances. Sees also what was over before a scrape.",
+                units.PercentUnit,
+                Query(f"avg(rate(authz_fallback_seconds_total{WINDOW}))", "without"),
+            ),
+            graph(
                 "Charges not counted in the shared store",
                 "`local`: counted in one process only; `uncounted`: nowhere.",
                 units.CountsPerSecond,
@@ -78,6 +85,15 @@ def _store() -> Row:
                 "Refusals that needed no call of the store.",
                 units.RequestsPerSecond,
                 Query(rate("authz_store_denials_recalled_total"), "recalled"),
+            ),
+            graph(
+                "Calls of the store for each check",
+                "Near 1 where every route has limits; less where refusals are told from memory.",
+                units.Short,
+                Query(
+                    f"{rate(STORE_CALLS)} / {rate('authz_decision_duration_seconds_count')}",
+                    "calls",
+                ),
             ),
         ],
     )
@@ -97,6 +113,17 @@ def _states() -> Row:
                 "Envoy refuses its files",
                 "The configuration written last",
                 "authz_envoy_update_rejected",
+            ),
+            _state(
+                "Certificates refused", "The newest certificate files", "authz_tls_reload_failed"
+            ),
+            number(
+                "A certificate ends",
+                "Whether the one that gateways are shown has less than a week. No data without"
+                " TLS.",
+                units.BoolYesNo,
+                Query(f"max({EXPIRY} - time() < bool {_WEEK_S})", "ends"),
+                bad=1,
             ),
             number(
                 "Store left alone",
@@ -124,19 +151,23 @@ def _states() -> Row:
     )
 
 
-def _policy_and_keys() -> Row:
-    return Row("Policy, keys and key sets", [*_loads(), *_key_sets()])
+def _in_force() -> Row:
+    return Row(
+        "Policy, keys, files and certificates",
+        [*_loads(), *_key_store(), *_key_sets(), *_certificates()],
+    )
 
 
 def _loads() -> list[Panel]:
-    policy_loaded = "time() - min(authz_policy_last_success_timestamp_seconds)"
-    keys_read = "time() - min(authz_key_store_last_read_timestamp_seconds)"
+    policy = "time() - min(authz_policy_last_success_timestamp_seconds)"
+    files = "time() - min(authz_ratelimit_files_last_success_timestamp_seconds)"
     return [
         graph(
-            "Age of the policy in effect",
-            "Since it was loaded, of the instance that is furthest behind.",
+            "Age of policy and descriptor files",
+            "Of those in effect, since they were loaded, of the instance that is furthest behind.",
             units.Seconds,
-            Query(policy_loaded, "policy"),
+            Query(policy, "policy"),
+            Query(files, "descriptor files"),
         ),
         graph(
             "Policies read",
@@ -144,6 +175,19 @@ def _loads() -> list[Panel]:
             units.Short,
             Query(increase("authz_policy_loads_total", "outcome"), "{{outcome}}"),
         ),
+        graph(
+            "Limits in descriptor files",
+            "Of the instance with the fewest. 0: a folder that limits nothing. No data without"
+            " one.",
+            units.Short,
+            Query("min(authz_ratelimit_rules_loaded)", "limits"),
+        ),
+    ]
+
+
+def _key_store() -> list[Panel]:
+    keys_read = "time() - min(authz_key_store_last_read_timestamp_seconds)"
+    return [
         graph(
             "API keys known",
             "Those of the key store included; and records of it that do not count.",
@@ -203,6 +247,25 @@ def _key_sets() -> list[Panel]:
     ]
 
 
+def _certificates() -> list[Panel]:
+    return [
+        graph(
+            "Time until a certificate ends",
+            "Of the one that gateways are shown, and of the instance whose ends first. No data"
+            " without TLS.",
+            units.Seconds,
+            Query(f"min({EXPIRY}) - time()", "certificate"),
+        ),
+        graph(
+            "Clients refused by their name",
+            "Calls with a good certificate whose name AUTHZ_TLS_CLIENT_NAMES does not have, in"
+            " each interval. No data without TLS.",
+            units.Short,
+            Query(increase("authz_tls_clients_refused_total"), "calls"),
+        ),
+    ]
+
+
 def _jobs() -> Row:
     return Row(
         "Queue and jobs",
@@ -246,83 +309,6 @@ def _jobs() -> Row:
                 "Of files that arrived whole.",
                 units.BytesPerSecondSI,
                 Query(rate(f"{UPLOADS}_sum"), "uploads"),
-            ),
-        ],
-    )
-
-
-def _cost() -> Row:
-    calls = rate(STORE_CALLS)
-    checks = rate(f"{CHECK}_count")
-    return Row(
-        "Cost of the sidecar",
-        [
-            graph(
-                "Latency of a check",
-                "From a decoded check to its answer, calls of the store included. Envoy waits"
-                " 250 ms, then answers 503.",
-                units.Seconds,
-                Query(quantile(0.5, CHECK), "p50"),
-                Query(quantile(0.99, CHECK), "p99"),
-                Query(mean(CHECK), "mean"),
-            ),
-            graph(
-                "Share of a request's time",
-                "Time spent on checks, of the time that requests took altogether.",
-                units.PercentUnit,
-                Query(f"{rate(f'{CHECK}_sum')} / {rate(f'{REQUEST}_sum')}", "checks"),
-            ),
-            graph(
-                "Checks at work",
-                "How many checks were being decided at a time, on average.",
-                units.Short,
-                Query(rate(f"{CHECK}_sum"), "checks"),
-            ),
-            graph(
-                "Calls of the store for each check",
-                "Near 1 where every route has limits; less where refusals are told from memory.",
-                units.Short,
-                Query(f"{calls} / {checks}", "calls"),
-            ),
-            graph(
-                "Checks",
-                "Requests that Envoy asked about. Public routes, and its own 404 and 405, cost"
-                " none.",
-                units.RequestsPerSecond,
-                Query(checks, "checks"),
-            ),
-            stacked(
-                "Processor time",
-                "Processors kept busy, by the supervisor and by all workers together.",
-                units.Short,
-                Query(rate("authz_process_cpu_seconds_total", "process"), "{{process}}"),
-            ),
-            stacked(
-                "Memory",
-                "Resident, of the supervisor and of all workers together. Linux only.",
-                units.BytesIEC,
-                Query("sum by (process) (authz_process_resident_memory_bytes)", "{{process}}"),
-            ),
-            graph(
-                "Releases that run",
-                "Supervisors by their release; two lines for as long as a roll-out lasts.",
-                units.Short,
-                Query(
-                    "count by (version, python) (authz_build_info)",
-                    "{{version}}, Python {{python}}",
-                ),
-            ),
-            graph(
-                "Workers started anew",
-                "In each interval. `died`: it ended; `hung`: it answered no longer and was killed.",
-                units.Short,
-                Query(increase("authz_worker_restarts_total", "reason"), "{{reason}}"),
-            ),
-            graph(
-                "Parts left out of a scrape",
-                "Workers or Envoy that did not tell their series in time, in each interval.",
-                units.Short,
-                Query(increase("authz_scrape_errors_total", "source"), "{{source}}"),
             ),
         ],
     )

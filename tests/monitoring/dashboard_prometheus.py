@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a stack every second as the shipped file says; its HTTP API."""
+"""A real Prometheus that scrapes stacks every second as the shipped file says; its HTTP API."""
 
 import math
 import subprocess
@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import yaml
 
 from tests.e2e.client import HOST, Client
+from tests.e2e.mesh import Mesh
 from tests.e2e.processes import eventually
 from tests.e2e.stack import Stack
 from tests.monitoring.dashboard_queries import WINDOW
@@ -26,12 +27,20 @@ _PORTS: Final = {
 }
 """Which setting moves each port of the shipped file."""
 
+# All that the local stack has not got; the rest would be counted twice.
+_OF_THE_AUTHORIZER: Final = {
+    "source_labels": ["__name__"],
+    "regex": "authz_tls_.*",
+    "action": "keep",
+}
+_TARGETS: Final = len(_PORTS) + 1
+
 _WINDOW_OF_FOUR_SCRAPES: Final = "4s"  # what Grafana makes of the variable
 _STOP_TIMEOUT_S: Final = 20
 
 # The last requests are in it, those of Envoy's histograms included, and no job is under way.
 _SETTLED: Final = """
-count(timestamp(up) > {since_s}) == {ports}
+count(timestamp(up) > {since_s}) == {targets}
 and on () {requests} == {durations}
 and on () {in_progress} == 0
 and on () {created} == {completed}
@@ -57,17 +66,17 @@ class Prometheus:
         return f"{HOST}:{self._client.port}"
 
     def has_scraped_all(self) -> bool:
-        """Whether every port has been scraped."""
+        """Whether every target has been scraped."""
         try:
             is_ready = self._client.get("/-/ready").status == 200
         except OSError:  # it does not listen yet
             return False
-        return is_ready and len(self._ask("query", query="up == 1")["result"]) == len(_PORTS)
+        return is_ready and len(self._ask("query", query="up == 1")["result"]) == _TARGETS
 
     def has_settled(self, since_s: float) -> bool:
         """Whether a scrape after this time tells of nothing that is still under way."""
         sums = {name: f"(sum({series}) or vector(0))" for name, series in _SUMS.items()}
-        query = _SETTLED.format(since_s=since_s, ports=len(_PORTS), **sums)
+        query = _SETTLED.format(since_s=since_s, targets=_TARGETS, **sums)
         return bool(self._ask("query", query=query)["result"])
 
     def table(self, query: str, *labels: str) -> dict[tuple[str, ...], float]:
@@ -103,13 +112,13 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(program: str, stack: Stack) -> Iterator[Prometheus]:
+def prometheus(program: str, stack: Stack, gateway: Mesh) -> Iterator[Prometheus]:
     """From its first scrapes to its end."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="prometheus-") as name:
         folder = Path(name)
         file = folder / "prometheus.yml"
-        file.write_text(yaml.safe_dump(_configuration(stack)), "utf-8")
+        file.write_text(yaml.safe_dump(_configuration(stack, gateway)), "utf-8")
         command = [
             program,
             f"--config.file={file}",
@@ -127,8 +136,8 @@ def prometheus(program: str, stack: Stack) -> Iterator[Prometheus]:
                 process.wait(_STOP_TIMEOUT_S)
 
 
-def _configuration(stack: Stack) -> Any:  # noqa: ANN401 - YAML
-    """The shipped file, every second and with the ports of this stack."""
+def _configuration(stack: Stack, gateway: Mesh) -> Any:  # noqa: ANN401 - YAML
+    """The shipped file, every second and with the ports of this stack; and of the authorizer."""
     shipped = read(FOLDER / "prometheus.yaml")
     shipped["global"] = {
         "scrape_interval": "1s",
@@ -140,4 +149,11 @@ def _configuration(stack: Stack) -> Any:  # noqa: ANN401 - YAML
         (scraped,) = job["static_configs"]
         host, _, port = scraped["targets"][0].partition(":")
         scraped["targets"] = [f"{host}:{stack.ports[_PORTS[port]]}"]
+    shipped["scrape_configs"].append(
+        {
+            "job_name": "authorizer",
+            "static_configs": [{"targets": [f"{HOST}:{gateway.operations.port}"]}],
+            "metric_relabel_configs": [_OF_THE_AUTHORIZER],
+        }
+    )
     return shipped

@@ -1,23 +1,30 @@
-"""A real stack with every part that the dashboard has a panel for, and what to ask of it."""
+"""Real stacks with every part that the dashboard has a panel for, and what to ask of them."""
 
 import json
+import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from authz_service.clock import SystemClock
 from authz_service.testing.tokens import Signer, signer
-from tests.e2e.client import Reply
+from tests.e2e.client import HOST, Reply
 from tests.e2e.conftest import encoded
-from tests.e2e.counted import CORS_ORIGINS, LIMITS, with_every_refusal
+from tests.e2e.counted import CORS_ORIGINS, LIMITS, stopped, with_every_refusal
 from tests.e2e.jwks_server import JwksServer, jwks_server
+from tests.e2e.mesh import SERVER, Mesh, mesh
+from tests.e2e.processes import children, eventually
 from tests.e2e.stack import Stack, default_policy_with_extra_tiers, running
 
 _ISSUER: Final = "https://login.example.com/"
 _AUDIENCE: Final = "imagen"
 _SIGNER: Final = signer("ES256", "ec-1")
+_CERTIFICATE: Final = timedelta(days=30)
+_PATIENCE_S: Final = 0.01  # the store is waited for 25 ms
 _DESCRIPTORS: Final = """
 domain: shop
 descriptors:
@@ -61,6 +68,15 @@ def live_stack(folder: Path) -> Iterator[Stack]:
             CORS_ORIGINS=CORS_ORIGINS,
         ) as started:
             yield started
+
+
+@contextmanager
+def authorizer() -> Iterator[Mesh]:
+    """A service that a gateway asks by TLS, as the local stack does not; with a month to go."""
+    with mesh() as started:
+        ends = datetime.fromtimestamp(SystemClock().now_ms() // 1000, UTC) + _CERTIFICATE
+        started.mount(started.authority.sign(SERVER, ends=ends))
+        yield started
 
 
 def policy(keys: JwksServer, folder: Path) -> dict[str, Any]:
@@ -110,6 +126,35 @@ def one_of_each(stack: Stack, callers: Callers) -> set[int]:
         question(stack, "shop", []),  # is an error
     ]
     return {reply.status for reply in asked}
+
+
+@contextmanager
+def stores_stopped(stack: Stack) -> Iterator[None]:
+    """Counters and jobs cannot be reached while the context lasts, and nobody is told so."""
+    with stopped(*(pid for pid, it in children(stack.process.pid).items() if "valkey" in it)):
+        yield
+
+
+def give_up(stack: Stack, callers: Callers) -> None:
+    """Leave while a check waits for the store, again and again until one was abandoned."""
+    asked = f"GET {LIMITS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {callers.enterprise}\r\n\r\n"
+    before = _given_up(stack)
+
+    def leave() -> bool:
+        with stores_stopped(stack):
+            with socket.create_connection((HOST, stack.client.port), _PATIENCE_S) as connection:
+                connection.sendall(asked.encode())
+                with suppress(TimeoutError):
+                    connection.recv(1)
+            return _given_up(stack) > before
+
+    eventually(leave)
+
+
+def _given_up(stack: Stack) -> float:
+    text = stack.operations.get("/metrics").body.decode()
+    counted = r'^authz_decisions_total{.*decision="abandoned".*} (\S+)$'
+    return sum(map(float, re.findall(counted, text, re.MULTILINE)))
 
 
 def key(value: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from monitoring.grafana.preview import drawn
 from monitoring.grafana.preview_data import Span, lines
 from tests.monitoring.dashboard_prometheus import prometheus
 from tests.monitoring.dashboard_queries import ROOT, dashboard
-from tests.monitoring.live_stack import live_stack
+from tests.monitoring.live_stack import authorizer, live_stack
 from tests.monitoring.preview_traffic import load
 
 FILE: Final = ROOT / "docs" / "dashboard.png"
@@ -21,7 +21,7 @@ WINDOW_S: Final = 15
 
 
 def main() -> None:
-    """Have a Prometheus scrape the stack under load, then draw what it has of that time."""
+    """Have a Prometheus scrape the stacks under load, then draw what it has of that time."""
     program = shutil.which("prometheus")
     if program is None:
         sys.exit("prometheus is not on the PATH")
@@ -29,7 +29,8 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="preview-") as folder,
         live_stack(Path(folder)) as stack,
-        prometheus(program, stack) as scraping,
+        authorizer() as gateway,
+        prometheus(program, stack, gateway) as scraping,
         load(stack) as traffic,
     ):
         start_s = clock.now_ms() / 1000 + WINDOW_S  # from then on rates see a whole window

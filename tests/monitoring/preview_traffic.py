@@ -11,15 +11,16 @@ from typing import Final
 
 from authz_service.clock import stopwatch
 from tests.e2e.conftest import encoded
-from tests.e2e.counted import LIMITS, kill_decoders, stopped
-from tests.e2e.processes import children, sidecar, workers
+from tests.e2e.counted import LIMITS, kill_decoders
+from tests.e2e.processes import sidecar, workers
 from tests.e2e.stack import Stack, key_name
-from tests.monitoring.live_stack import Callers, key, one_of_each
+from tests.monitoring.live_stack import Callers, give_up, key, one_of_each, stores_stopped
 
 _READERS: Final = 3
 _WAVE_S: Final = 90
 _SIDES: Final = (160, 240, 320, 480, 640, 900)
 _STORE_AWAY_S: Final = 4
+_LEAVE: Final = 5
 _JOIN_S: Final = 30
 
 
@@ -45,8 +46,15 @@ class Load:
 
     def last(self, seconds: float) -> None:
         """Let it go on for so long; then one thing after the other goes wrong, and it goes on."""
-        for fault in (self._store_is_away, self._worker_dies, self._job_fails, lambda: None):
-            self._ends.wait(seconds / 4)
+        faults = (
+            self._clients_leave,
+            self._store_is_away,
+            self._worker_dies,
+            self._job_fails,
+            lambda: None,
+        )
+        for fault in faults:
+            self._ends.wait(seconds / len(faults))
             fault()
 
     def _read(self) -> None:
@@ -80,11 +88,14 @@ class Load:
                     return
                 one_of_each(self._stack, callers)
 
+    def _clients_leave(self) -> None:
+        callers = Callers.of(self._stack)
+        for _ in range(_LEAVE):
+            give_up(self._stack, callers)
+            self._ends.wait(1)
+
     def _store_is_away(self) -> None:
-        valkeys = [
-            pid for pid, line in children(self._stack.process.pid).items() if "valkey" in line
-        ]
-        with stopped(*valkeys):
+        with stores_stopped(self._stack):
             self._ends.wait(_STORE_AWAY_S)
 
     def _worker_dies(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.monitoring.dashboard_queries import (
 
 ALL = list(queries())
 TITLES = [panel["title"] for panel in panels()]
+_COLUMNS = 24
 UNITS = {value for value in vars(units).values() if isinstance(value, str)}
 
 
@@ -107,7 +109,17 @@ def test_panels_are_told_apart() -> None:
     assert len(TITLES) == len(set(TITLES))
     assert len(shown) == len({panel["id"] for panel in shown})
     assert len(places) == len(set(places))
-    assert max(x for x, _ in places) < 24
+    assert max(x for x, _ in places) < _COLUMNS
+
+
+def test_every_line_of_panels_is_full() -> None:
+    """No row of the dashboard ends in a hole."""
+    widths = Counter[int]()
+    for panel in panels():
+        place = panel["gridPos"]
+        widths.update(dict.fromkeys(range(place["y"], place["y"] + place["h"]), place["w"]))
+
+    assert {y: width for y, width in widths.items() if width != _COLUMNS} == {}
 
 
 def test_the_dashboard_is_not_to_be_edited_by_hand() -> None:

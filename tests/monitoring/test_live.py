@@ -14,7 +14,7 @@ from tests.e2e.processes import eventually
 from tests.e2e.stack import Stack
 from tests.monitoring.dashboard_prometheus import Prometheus, prometheus
 from tests.monitoring.dashboard_queries import queries, series_of
-from tests.monitoring.live_stack import Callers, live_stack, one_of_each
+from tests.monitoring.live_stack import Callers, authorizer, give_up, live_stack, one_of_each
 
 PROGRAM: Final = shutil.which("prometheus")
 ROUNDS: Final = 6
@@ -24,6 +24,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(180),
     pytest.mark.skipif(PROGRAM is None, reason="there is no prometheus on the PATH"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="stops processes found in /proc"
+    ),
 ]
 
 
@@ -36,9 +39,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def scraping(stack: Stack) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes it."""
+    """A Prometheus that scrapes it, and an authorizer that has what it has not."""
     assert PROGRAM is not None
-    with prometheus(PROGRAM, stack) as started:
+    with authorizer() as gateway, prometheus(PROGRAM, stack, gateway) as started:
         yield started
 
 
@@ -50,6 +53,7 @@ def test_every_panel_shows_something(stack: Stack, scraping: Prometheus) -> None
     for _ in range(ROUNDS):
         statuses |= one_of_each(stack, callers)
         time.sleep(1)  # a scrape
+    give_up(stack, callers)
 
     assert statuses == {200, 202, 400, 401, 403, 404, 413, 429, 503}
     assert silent(scraping, start_s) == []
@@ -62,7 +66,6 @@ def test_every_rule_can_be_evaluated(scraping: Prometheus) -> None:
     assert {name for name, health in scraping.rules().items() if health != "ok"} == set()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="stops processes found in /proc")
 def test_every_count_is_what_the_client_counted(stack: Stack, scraping: Prometheus) -> None:
     """Requests, durations, decisions, jobs and uploads: each cell, and nothing more."""
     before = counts(scraping, now_s())

@@ -74,6 +74,7 @@ def test_an_axis_has_few_steps_of_one_size_and_room_for_everything(top: float) -
     ("top", "unit", "marks"),
     [
         (200, "s", ["0 s", "1 min", "2 min", "3 min", "4 min"]),
+        (30 * 86_400, "s", ["0 s", "10 days", "20 days", "30 days"]),
         (300 * 1024**2, "bytes", ["0 B", "100 MiB", "200 MiB", "300 MiB"]),
     ],
 )
@@ -86,7 +87,7 @@ def test_an_axis_is_round_in_its_unit(top: float, unit: str, marks: list[str]) -
     ("value", "unit", "text"),
     [
         (0.0, "s", "0 s"),
-        (0.000_25, "s", "250 µs"),
+        (0.000_25, "s", "0.25 ms"),
         (0.0125, "s", "12.5 ms"),
         (90, "s", "1.5 min"),
         (0.051, "percentunit", "5.1%"),
