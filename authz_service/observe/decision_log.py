@@ -1,6 +1,5 @@
 """The decision log: a line for each refusal, and for allows where somebody asks for them."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -63,7 +62,7 @@ class DecisionLog:
         return self._left_out
 
     def decided(self, facts: Facts, outcome: Outcome, duration_s: float) -> None:
-        """A check was answered after so many seconds, or given up. Never raises for a lost line."""
+        """A check was answered after so many seconds, or given up."""
         told = outcome.metadata
         passed = told.get("shadow_reason", told["reason"]) == Reason.OK
         lines = self._allows if passed else self._denials
@@ -72,20 +71,18 @@ class DecisionLog:
         if not lines.has_room(self._clock.monotonic_ms() // _MS_PER_SECOND):
             self._left_out_of[lines.kind].inc()
             return
-        # Where nobody reads the log any more, checks are answered all the same.
-        with suppress(OSError):
-            if left_out := lines.left_out_before():
-                _log.warning("Decisions left out", kind=lines.kind.value, lines=left_out)
-            _log.info(
-                "Decision",
-                **decision_line(
-                    facts,
-                    outcome,
-                    duration_s=duration_s,
-                    share=lines.share,
-                    project=self._project,
-                ),
-            )
+        if left_out := lines.left_out_before():
+            _log.warning("Decisions left out", kind=lines.kind.value, lines=left_out)
+        _log.info(
+            "Decision",
+            **decision_line(
+                facts,
+                outcome,
+                duration_s=duration_s,
+                share=lines.share,
+                project=self._project,
+            ),
+        )
 
 
 class _Lines:
