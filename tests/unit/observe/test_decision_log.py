@@ -14,6 +14,7 @@ from authz_service.testing.clock import ManualClock
 ALLOWED = Pass((), (), (), {"reason": "ok", "decision_id": "d-1"})
 SHADOWED = Pass((), (), (), {"reason": "ok", "shadow_reason": "no_route", "decision_id": "d-1"})
 ALLOWED_IN_SHADOW = Pass((), (), (), {"reason": "ok", "shadow_reason": "ok", "decision_id": "d-1"})
+FORBIDDEN = Refuse(403, (), "", {"reason": "tier_not_allowed", "decision_id": "d-2"})
 DENIED = Refuse(401, (), "", {"reason": "unknown_key", "decision_id": "d-1"})
 GONE = Abandoned({"reason": "cancelled", "decision_id": "d-1"})
 
@@ -71,3 +72,15 @@ def test_a_flood_is_cut_short_and_says_so() -> None:
     ]
     left_out = b'authz_decision_log_left_out_total{kind="denials"} 3.0'
     assert left_out in metrics.exposition().splitlines()
+
+
+def test_a_flood_hides_no_other_reason() -> None:
+    """Whoever fills the log with refused keys has not made room for anything else."""
+    log = decision_log()
+    flood = [DENIED] * 1_000
+    assert len(lines(log, *flood)) == 100
+    told = lines(log, *[FORBIDDEN] * 9, GONE, *flood)
+    assert [it["reason"] for it in told if it["event"] == "Decision"] == [
+        *["tier_not_allowed"] * 5,
+        "cancelled",
+    ]
