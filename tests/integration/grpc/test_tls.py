@@ -23,11 +23,7 @@ from authz_service.transports.health import Health
 from authz_service.transports.listeners import build_server, listen
 from authz_service.transports.probe import is_serving
 from authz_service.transports.tls import Tls
-from authz_service.wire.services import (
-    AuthorizationServicer,
-    HealthCheckRequest,
-    HealthStub,
-)
+from authz_service.wire.services import AuthorizationServicer, HealthCheckRequest, HealthStub
 from tests.integration.supervise.conftest import free_port
 from tests.servers.certificates import Authority, Pair
 
