@@ -55,11 +55,12 @@ class RouteMatcher:
         check of an Envoy that names none; there a path with a dot segment belongs to no route.
         """
         named = self._by_name.get(facts.route_hint)
-        return named if named is not None else self._match(facts.method, facts.path)
+        if named is not None:
+            return named
+        return None if _DOT_SEGMENT.search(facts.path) else self.of(facts.method, facts.path)
 
-    def _match(self, method: str, path: str) -> Route | None:
-        if _DOT_SEGMENT.search(path):
-            return None
+    def of(self, method: str, path: str) -> Route | None:
+        """The first route of this method and path, as an Envoy of ours chooses it."""
         for methods, pattern, route in self._ordered:
             if method in methods and pattern.fullmatch(path):
                 return route
