@@ -165,10 +165,7 @@ def test_the_log_has_the_trace_of_the_spans(traced: Traced) -> None:
 
 
 def test_no_span_holds_what_a_client_wrote(traced: Traced) -> None:
-    """Neither queries nor headers nor hosts nor odd methods: only the path and the request's id.
-
-    A request that calls itself gRPC is no other.
-    """
+    """Only the path and its id, no query, header, host or odd method, be it called gRPC or not."""
     headers = [
         (name, CANARY)
         for name in (
