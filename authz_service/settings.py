@@ -331,9 +331,10 @@ class Settings(TracingSettings):
         return self
 
 
-_SECRETS = frozenset(
+# The collector's has no password; one that was written there all the same is nobody's to read.
+_NEVER_SHOWN = {"OTEL_EXPORTER_OTLP_ENDPOINT"} | {
     str(field.alias) for field in Settings.model_fields.values() if field.annotation is SecretStr
-)
+}
 
 
 def load_settings(
@@ -369,6 +370,6 @@ def _problem(details: Mapping[str, object]) -> str:
         return str(details["msg"]).removeprefix("Value error, ")
     (name,) = location if isinstance(location, tuple) else ("",)
     sentence = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should")
-    if name in _SECRETS:
+    if name in _NEVER_SHOWN:
         return f"{name}: {sentence}"
     return f"{name}: {str(details['input'])!r} {sentence}"

@@ -95,7 +95,7 @@ class Settings:
             "queue_limit": read.value(
                 "IMAGE_QUEUE_LIMIT", _between(1, MAX_QUEUE_LIMIT), str(DEFAULT_QUEUE_LIMIT)
             ),
-            "traces_go_to": read.value("OTEL_EXPORTER_OTLP_ENDPOINT", _collector, ""),
+            "traces_go_to": read.secret("OTEL_EXPORTER_OTLP_ENDPOINT", _collector, ""),
             "debug": read.value("DEBUG", _truth, ""),
         }
         if read.problems:
@@ -174,7 +174,7 @@ def _collector(text: str) -> str | None:
         address = _address(place)
     except ValueError:
         address = None
-    if scheme != "http" or address is None or not _HOST.fullmatch(address.host):
+    if scheme != "http" or address is None or not address.port or not _HOST.fullmatch(address.host):
         raise ValueError("must be http://HOST:PORT")
     return f"http://{address}"
 

@@ -5,10 +5,7 @@ import asyncio
 from itertools import zip_longest
 from typing import Final
 
-from authz_service.commands.command_line import (
-    Commands,
-    place,
-)
+from authz_service.commands.command_line import Commands, place
 from authz_service.commands.descriptor_arguments import add_descriptors, in_words
 from authz_service.commands.exit_codes import DONE, REFUSED
 from authz_service.commands.words import aligned, time_in_words

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from authz_service.commands.command_line import (
-    Commands,
-)
+from authz_service.commands.command_line import Commands
 from authz_service.commands.exit_codes import DONE, WRONG
 from authz_service.core.descriptor_rules import DescriptorRules
 from authz_service.core.descriptors import Algorithm

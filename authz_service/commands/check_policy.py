@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from authz_service.commands.command_line import (
-    Commands,
-)
+from authz_service.commands.command_line import Commands
 from authz_service.commands.exit_codes import DONE, WRONG
 from authz_service.commands.words import aligned, limit_in_words, size_in_words
 from authz_service.core.rules import Authentication, Limit, Policy, Route

@@ -11,11 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from authz_service.commands.command_line import (
-    Commands,
-    actor,
-    checked_settings,
-)
+from authz_service.commands.command_line import Commands, actor, checked_settings
 from authz_service.commands.counters import NOT_SHARED, counters
 from authz_service.commands.descriptor_arguments import add_descriptors, in_words
 from authz_service.commands.exit_codes import DONE

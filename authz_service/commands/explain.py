@@ -11,11 +11,7 @@ from typing import Final
 
 from authz_service.app import read_now
 from authz_service.clock import SystemClock
-from authz_service.commands.command_line import (
-    STORE_TIMEOUT_MS,
-    Commands,
-    checked_settings,
-)
+from authz_service.commands.command_line import STORE_TIMEOUT_MS, Commands, checked_settings
 from authz_service.commands.exit_codes import DONE, REFUSED
 from authz_service.commands.words import aligned, limit_in_words, time_in_words
 from authz_service.core.facts import Facts

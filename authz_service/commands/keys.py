@@ -15,10 +15,7 @@ from typing import Final
 
 from authz_service import key_service
 from authz_service.clock import SystemClock
-from authz_service.commands.command_line import (
-    Commands,
-    actor,
-)
+from authz_service.commands.command_line import Commands, actor
 from authz_service.commands.exit_codes import DONE
 from authz_service.commands.key_table import in_colour, key_lines, key_table, plain
 from authz_service.errors import ConfigurationError

@@ -8,9 +8,7 @@ from typing import Final
 
 import yaml
 
-from authz_service.commands.command_line import (
-    Commands,
-)
+from authz_service.commands.command_line import Commands
 from authz_service.commands.exit_codes import DONE
 from authz_service.core.provider import SecretFile
 from authz_service.errors import ConfigurationError, ListenError

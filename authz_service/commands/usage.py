@@ -6,12 +6,7 @@ import json
 import os
 
 from authz_service.commands import descriptor_usage
-from authz_service.commands.command_line import (
-    Commands,
-    actor,
-    checked_settings,
-    required_policy,
-)
+from authz_service.commands.command_line import Commands, actor, checked_settings, required_policy
 from authz_service.commands.counters import NOT_SHARED, counters
 from authz_service.commands.exit_codes import DONE
 from authz_service.commands.words import aligned, limit_in_words, time_in_words

@@ -4,7 +4,9 @@ What Envoy's access line has too goes by the same name there; `decision_id` join
 """
 
 from collections.abc import Mapping
+from string import punctuation
 from typing import Final
+from urllib.parse import quote
 from zlib import crc32
 
 from authz_service.core.decision import kind_of
@@ -18,6 +20,7 @@ from authz_service.core.trace_context import trace_id
 _LONGEST_METHOD: Final = 32
 _LONGEST_ID: Final = 128
 _LONGEST_PATH: Final = 1_024
+_PLAIN: Final = punctuation.replace('"', "").replace("\\", "")  # JSON would make more of them
 _HASHES: Final = 1 << 32
 
 
@@ -53,7 +56,7 @@ def decision_line(
         "key_id": told.get("key_id"),
         "auth_method": told.get("method"),
         "method": facts.method[:_LONGEST_METHOD],
-        "path": facts.path[:_LONGEST_PATH],
+        "path": _path(facts.path),
         "status_code": outcome.status if isinstance(outcome, Refuse) else None,
         "scope": told.get("scope"),
         "limits": [_limit(reading) for reading in outcome.readings],
@@ -68,6 +71,14 @@ def _trace(facts: Facts, project: str | None) -> Mapping[str, str]:
     if not trace or project is None:
         return {"trace_id": trace}
     return {"logging.googleapis.com/trace": f"projects/{project}/traces/{trace}", "trace_id": trace}
+
+
+def _path(path: str) -> str:
+    """As long in the line as it is: other letters than ASCII's would have up to twelve each.
+
+    An Envoy of ours has spelt them so (RFC 3986 section 2.1) before it asks; others need not.
+    """
+    return quote(path[:_LONGEST_PATH], safe=_PLAIN)[:_LONGEST_PATH]
 
 
 def _limit(reading: Reading) -> Mapping[str, object]:

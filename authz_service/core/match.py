@@ -5,9 +5,12 @@ import re
 from authz_service.core.facts import Facts
 from authz_service.core.rules import Policy, Route
 
-# A dot segment (RFC 3986 section 5.2.4), however its dots and slashes are written. The application
-# may resolve it to another path; an Envoy of ours does so, or refuses it, before it asks.
-_DOT_SEGMENT = re.compile(r"(?:/|%2f|%5c|\\)(?:\.|%2e){1,2}(?=/|%2f|%5c|\\|\Z)", re.IGNORECASE)
+# A dot segment (RFC 3986 section 5.2.4), however its dots and slashes are written, with parameters
+# (section 3.3) or without: some servers drop these first. The application may resolve it to another
+# path; an Envoy of ours resolves or refuses plain ones before it asks.
+_DOT_SEGMENT = re.compile(
+    r"(?:/|%2f|%5c|\\)(?:\.|%2e){1,2}(?=/|%2f|%5c|\\|;|%3b|\Z)", re.IGNORECASE
+)
 
 _PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_]*\}")
 
@@ -52,11 +55,12 @@ class RouteMatcher:
         check of an Envoy that names none; there a path with a dot segment belongs to no route.
         """
         named = self._by_name.get(facts.route_hint)
-        return named if named is not None else self._match(facts.method, facts.path)
+        if named is not None:
+            return named
+        return None if _DOT_SEGMENT.search(facts.path) else self.of(facts.method, facts.path)
 
-    def _match(self, method: str, path: str) -> Route | None:
-        if _DOT_SEGMENT.search(path):
-            return None
+    def of(self, method: str, path: str) -> Route | None:
+        """The first route of this method and path, as an Envoy of ours chooses it."""
         for methods, pattern, route in self._ordered:
             if method in methods and pattern.fullmatch(path):
                 return route

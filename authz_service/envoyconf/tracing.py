@@ -36,6 +36,7 @@ _SCRATCH = (_W3C, _CLOUD, _CHOSEN, _FLAGS, _DRAW)
 
 # Tags of free text, and one more way to ask for a trace (`x-client-trace-id`).
 _FREE_TEXT = ("tracestate", "baggage", "x-client-trace-id")
+_GRPC_TAGS = ("grpc.path", "grpc.authority", "grpc.content_type", "grpc.timeout")
 
 _TRACE_DIGITS, _SPAN_DIGITS = 32, 16
 _UP_TO_FLAGS = len("00-") + _TRACE_DIGITS + len("-") + _SPAN_DIGITS + len("-")
@@ -132,14 +133,22 @@ def _sampler(sampling: float) -> Object:
 def _tags() -> list[Json]:
     """The path as the access log has it, and nothing in place of what a client may write freely.
 
-    Envoy always sets the other three; an empty value would leave theirs.
+    Envoy always sets the next three; an empty value would leave theirs. The last are set where a
+    request calls itself gRPC, which any may: the path with its query among them.
     """
     return [
         {"tag": "url.path", "value": "%PATH(NQ)%"},
         {"tag": "http.method", "value": METHOD},
         {"tag": "http.url", "value": "-"},
         {"tag": "user_agent", "value": "-"},
+        *({"tag": name, "value": f"%CEL({_is_grpc()} ? '-' : '')%"} for name in _GRPC_TAGS),
     ]
+
+
+def _is_grpc() -> str:
+    """An expression: true wherever Envoy sets tags of gRPC, and for a few types beside."""
+    name = "content-type"
+    return f"'{name}' in request.headers && {_header(name)}.startsWith('application/grpc')"
 
 
 def _chosen() -> str:

@@ -7,7 +7,7 @@ may pass; sizes and time limits are left out. A test holds them to a real Envoy.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -55,7 +55,7 @@ def arrive(request: ClientRequest, policy: Policy) -> Asked | NotAsked:
     path = _normalised(request.path)
     changes = tuple(_changes(request, path))
     facts = _facts(request, path)
-    route = RouteMatcher(policy).find(facts)
+    route = RouteMatcher(policy).of(facts.method, facts.path)
     if route is None:
         return _without_route(request, path, policy, changes)
     if route.authentication is Authentication.NONE:
@@ -63,7 +63,7 @@ def arrive(request: ClientRequest, policy: Policy) -> Asked | NotAsked:
         return NotAsked(
             passed, "The route asks for no caller, so Envoy asks nobody.", route, changes
         )
-    return Asked(facts, changes)
+    return Asked(replace(facts, route_hint=route.name), changes)
 
 
 def _malformed(request: ClientRequest) -> str | None:
@@ -76,8 +76,7 @@ def _malformed(request: ClientRequest) -> str | None:
 
 def _normalised(path: str) -> str:
     """The path as Envoy spells it: plain characters unescaped, no dot segment, slashes merged."""
-    plain = _PLAIN_ESCAPES.sub(lambda escape: unquote(escape[0]), path)
-    *segments, last = plain.split("/")[1:]
+    *segments, last = map(_segment, path.split("/")[1:])
     kept: list[str] = []
     for segment in (*segments, last):
         if segment == "..":
@@ -91,6 +90,14 @@ def _normalised(path: str) -> str:
         return resolved
     merged = "/".join(segment for segment in kept if segment)
     return f"/{merged}/" if resolved.endswith("/") else f"/{merged}"
+
+
+def _segment(sent: str) -> str:
+    """One segment of the path. Envoy takes dots with parameters for dots, but not where escaped."""
+    name, semicolon, _ = sent.partition(";")
+    if semicolon and name in {".", ".."}:
+        return name
+    return _PLAIN_ESCAPES.sub(lambda escape: unquote(escape[0]), sent)
 
 
 def _changes(request: ClientRequest, path: str) -> Iterator[str]:
@@ -109,7 +116,7 @@ def _facts(request: ClientRequest, path: str) -> Facts:
         method=request.method,
         path=path,
         query=request.query,
-        route_hint="",
+        route_hint="",  # named once it is found
         request_id=request_id if is_sane(request_id) else MADE_UP_ID,
         stream_id="",
         client_address=request.client_address,

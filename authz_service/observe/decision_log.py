@@ -1,6 +1,6 @@
 """The decision log: a line for each refusal, and for allows where somebody asks for them."""
 
-from contextlib import suppress
+from collections import Counter as Counts
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,6 +16,7 @@ from authz_service.core.respond import Outcome
 from authz_service.core.verdict import Reason
 
 _MOST_A_SECOND: Final = 100
+_FIRST_OF_A_REASON: Final = 5
 _MS_PER_SECOND: Final = 1_000
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ class DecisionLog:
     """Writes the decisions of one worker.
 
     No more than 100 lines a second of either kind: a flood of refusals must not keep the worker
-    from refusing. What is left out is counted, and the next line of the kind is preceded by one
+    from refusing. Nor must it hide what else is refused: the first five of a reason are written
+    after these too. What is left out is counted, and the next line of the kind is preceded by one
     with their number.
     """
 
@@ -63,29 +65,27 @@ class DecisionLog:
         return self._left_out
 
     def decided(self, facts: Facts, outcome: Outcome, duration_s: float) -> None:
-        """A check was answered after so many seconds, or given up. Never raises for a lost line."""
+        """A check was answered after so many seconds, or given up."""
         told = outcome.metadata
-        passed = told.get("shadow_reason", told["reason"]) == Reason.OK
-        lines = self._allows if passed else self._denials
+        reason = told.get("shadow_reason", told["reason"])
+        lines = self._allows if reason == Reason.OK else self._denials
         if not lines.share or not is_sampled(told["decision_id"], lines.share):
             return
-        if not lines.has_room(self._clock.monotonic_ms() // _MS_PER_SECOND):
+        if not lines.has_room(reason, self._clock.monotonic_ms() // _MS_PER_SECOND):
             self._left_out_of[lines.kind].inc()
             return
-        # Where nobody reads the log any more, checks are answered all the same.
-        with suppress(OSError):
-            if left_out := lines.left_out_before():
-                _log.warning("Decisions left out", kind=lines.kind.value, lines=left_out)
-            _log.info(
-                "Decision",
-                **decision_line(
-                    facts,
-                    outcome,
-                    duration_s=duration_s,
-                    share=lines.share,
-                    project=self._project,
-                ),
-            )
+        if left_out := lines.left_out_before():
+            _log.warning("Decisions left out", kind=lines.kind.value, lines=left_out)
+        _log.info(
+            "Decision",
+            **decision_line(
+                facts,
+                outcome,
+                duration_s=duration_s,
+                share=lines.share,
+                project=self._project,
+            ),
+        )
 
 
 class _Lines:
@@ -95,17 +95,18 @@ class _Lines:
         self.kind = kind
         self.share = share
         self._second: int | None = None
-        self._written = 0
+        self._written: Counts[str] = Counts()
         self._left_out = 0
 
-    def has_room(self, second: int) -> bool:
+    def has_room(self, reason: str, second: int) -> bool:
         """Whether one more may be written in this second; it counts as written, or as left out."""
         if second != self._second:
-            self._second, self._written = second, 0
-        if self._written == _MOST_A_SECOND:
+            self._second = second
+            self._written.clear()
+        if self._written[reason] >= _FIRST_OF_A_REASON and self._written.total() >= _MOST_A_SECOND:
             self._left_out += 1
             return False
-        self._written += 1
+        self._written[reason] += 1
         return True
 
     def left_out_before(self) -> int:

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -15,7 +16,7 @@ _SEVERITIES = {"warn": "WARNING", "exception": "ERROR"}
 def configure_logging(*, debug: bool, stream: TextIO = sys.stderr) -> None:
     """Send every log line of this process to `stream`, one a line.
 
-    Lines are readable with `debug` or on a terminal, else JSON.
+    Lines are readable with `debug` or on a terminal, else JSON. One that cannot be written is lost.
     """
     readable = debug or stream.isatty()
     structlog.configure(
@@ -23,9 +24,24 @@ def configure_logging(*, debug: bool, stream: TextIO = sys.stderr) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.DEBUG if debug else logging.INFO
         ),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Outlet(stream))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Outlet:
+    """A stream whose disk may be full, or whose reader may be gone: no reason to stop working."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _processors(*, readable: bool, colors: bool) -> list[Processor]:

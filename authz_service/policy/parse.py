@@ -4,8 +4,6 @@ Stricter than YAML: no aliases, no tags, no duplicate keys; keys are strings. A 
 means something else than it seems to say is worse than none.
 """
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -15,7 +13,7 @@ import yaml
 
 from authz_service.policy.problem import Path, Problem, Rule
 from authz_service.policy.strict_json import RepeatedMemberError, read_json
-from authz_service.policy.variables import Variable, find_variable
+from authz_service.policy.variables import Variable, VariableText, find_variable
 
 MAX_DEPTH = 20
 
@@ -24,8 +22,6 @@ _PLAIN_TAGS = frozenset(
 )
 _MAPPING_TAG, _SEQUENCE_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 _MAX_INTEGER_BITS = 64
-# What means the same in a file without quotes; up to eighteen digits fit into 64 bits.
-_NUMBER_OR_TRUTH = re.compile(r"true|false|0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass(slots=True)
@@ -81,9 +77,9 @@ class Document:
 def parse(text: str, *, file: str, environment: Mapping[str, str] | None) -> Document:
     """Parse one policy file. What is wrong stands in the document's `problems`.
 
-    A value that is exactly `${NAME}` is taken from `environment`, as JSON where it is JSON, and
-    has to be set. `${NAME:-text}` has a default, and `${NAME:-}` may leave its key out. Without
-    an `environment` all of them are refused.
+    A value that is exactly `${NAME}` is taken from `environment`, as JSON if it is a list or an
+    object, and has to be set. `${NAME:-text}` has a default, and `${NAME:-}` may leave its key
+    out. Without an `environment` all of them are refused.
     """
     document = Document(file)
     try:
@@ -198,10 +194,8 @@ class _Reader:
         return self._variable_value(variable, variable.default, path)
 
     def _variable_value(self, variable: Variable, text: str, path: Path) -> object:
-        if _NUMBER_OR_TRUTH.fullmatch(text):
-            return cast("object", json.loads(text))
         if text[0] not in "[{":
-            return text
+            return VariableText(text)
         try:
             return read_json(text)
         except RepeatedMemberError as error:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from authz_service.core.provider import DAY_MS, DEFAULT_TIER, DEFAULT_TYPES
 from authz_service.core.rules import Period
 from authz_service.policy import notation
+from authz_service.policy.variables import number_or_truth
 
 
 def _notation(read: Callable[[str], Any], example: str) -> tuple[PlainValidator, WithJsonSchema]:
@@ -32,6 +33,8 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+WholeNumber = Annotated[int, BeforeValidator(number_or_truth)]
+Truth = Annotated[bool, BeforeValidator(number_or_truth)]
 Name = Annotated[str, *_notation(notation.name, "per-caller")]
 RateText = Annotated[tuple[str, int, int], *_notation(notation.rate, "10/minute")]
 ExactRateText = Annotated[tuple[str, int, int], *_notation(notation.exact_rate, "20/minute")]
@@ -101,18 +104,18 @@ class RoutePart(_Part):
     name: Name
     match: MatchPart
     authentication: AuthenticationText | None = None
-    cost: int | None = Field(
+    cost: WholeNumber | None = Field(
         default=None, ge=0, le=notation.MAX_COST, description="Taken from rate and quota."
     )
     limits: list[RouteLimitPart] = Field(default=[], description="Per caller; each counts 1.")
     global_limits: list[RouteLimitPart] = Field(default=[], description="Over all callers.")
-    forward_limits: bool = Field(default=False, description="Tell the application what is left.")
+    forward_limits: Truth = Field(default=False, description="Tell the application what is left.")
     tiers: list[Name] = Field(default=[], description="Who may call; everybody if empty.")
     scopes: list[Scope] = Field(default=[], description="What a credential needs, all of them.")
     credentials: list[CredentialText] = Field(
         default=[], description="Which kinds of credential will do; any if empty."
     )
-    shadow: bool | None = Field(default=None, description="Decide and tell, but let pass.")
+    shadow: Truth | None = Field(default=None, description="Decide and tell, but let pass.")
     on_store_failure: StoreFailureText | None = None
 
 
@@ -121,7 +124,7 @@ class DefaultsPart(_Part):
 
     authentication: AuthenticationText = "required"
     on_store_failure: StoreFailureText = "local"
-    shadow: bool = False
+    shadow: Truth = False
 
 
 class UpstreamPart(_Part):
@@ -179,7 +182,7 @@ class PolicyFile(_Part):
     version: Annotated[Literal[1], BeforeValidator(_whole_number)]
     include: list[str] = Field(default=[], description="Files with more tiers, routes and limits.")
     metrics_prefix: MetricPrefix = "authz"
-    trusted_hops: int = Field(
+    trusted_hops: WholeNumber = Field(
         default=0, ge=0, le=10, description="Proxies in front of Envoy that append to XFF."
     )
     quota_time_zone: Zone = "UTC"

@@ -6,10 +6,11 @@ Nothing of a private key ever stands in a message.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,6 +23,8 @@ from authz_service.identity.moments import spell_moment
 from authz_service.settings import Settings
 
 Chain: TypeAlias = Sequence[x509.Certificate]
+
+_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,9 @@ def _judge_key(files: TlsFiles, pem: bytes, chain: Chain, problems: list[str]) -
     except (ValueError, UnsupportedAlgorithm):
         problems.append(f"{files.key}: holds no private key in PEM")
     else:
-        if chain and _spelt(key) != _spelt(chain[0].public_key()):
+        if not _can_serve(key):
+            problems.append(f"{files.key}: is neither RSA nor P-256, P-384, P-521 or Ed25519")
+        elif chain and _spelt(key) != _key_of(chain[0]):
             problems.append(f"{files.key}: is not the key of {files.certificate}")
 
 
@@ -146,6 +151,21 @@ def _untimely(certificate: x509.Certificate, now_ms: int) -> str | None:
 
 def _end_ms(certificate: x509.Certificate) -> int:
     return int(certificate.not_valid_after_utc.timestamp() * 1000)
+
+
+def _can_serve(key: PublicKeyTypes) -> bool:
+    """Whether gRPC takes such a key: it refuses others without a word while it serves."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return isinstance(key.curve, _CURVES)
+    return isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
+
+
+def _key_of(certificate: x509.Certificate) -> bytes | None:
+    """None where it is of a kind that nobody knows, or no key at all."""
+    try:
+        return _spelt(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _spelt(key: PublicKeyTypes) -> bytes:

@@ -5,10 +5,12 @@ other pod. Whoever may ask learns which keys are good, and can use up anybody's 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
 import structlog
+from cryptography import x509
 
 from authz_service.clock import Clock
 
@@ -19,8 +21,10 @@ Answer: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 
 _LOCAL: Final = "unix:"
+_SPIFFE: Final = "spiffe://"
 _QUIET_MS: Final = 60_000
 _NAMES_TOLD: Final = 5
+_CERTIFICATES_KEPT: Final = 64  # a gateway asks over a few connections, with one certificate
 
 _log = structlog.get_logger(__name__)
 
@@ -94,7 +98,32 @@ class ClientNames(grpc.aio.ServerInterceptor):
 
 
 def _names(context: Context) -> frozenset[str]:
-    """The URIs and DNS names of the client's certificate, as gRPC has verified it."""
-    told = context.auth_context()
-    names = (*told.get("peer_uri", ()), *told.get("peer_dns", ()))
-    return frozenset(name.decode("utf-8", "replace") for name in names)
+    """The URIs and DNS names of the client's certificate, which gRPC has verified.
+
+    What gRPC itself tells of names (`peer_uri`, `peer_dns`) ends at their first NUL, as if an
+    authority had signed the beginning alone. So they are read from the certificate.
+    """
+    (certificate,) = context.auth_context().get("x509_pem_cert", (b"",))
+    return _names_in(certificate)
+
+
+@lru_cache(maxsize=_CERTIFICATES_KEPT)
+def _names_in(certificate: bytes) -> frozenset[str]:
+    """The names in a certificate in PEM; none where it has none, or none that can be read.
+
+    One that looks like the other kind is marked, and is on no list: whoever may have any DNS name
+    signed for them has no SPIFFE id by that.
+    """
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
+        return frozenset()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    hosts = names.get_values_for_type(x509.DNSName)
+    return frozenset(
+        [
+            *(uri if uri.startswith(_SPIFFE) else f"URI:{uri}" for uri in uris),
+            *(f"DNS:{host}" if host.startswith(_SPIFFE) else host for host in hosts),
+        ]
+    )

@@ -5,6 +5,7 @@ that stand are left alone.
 """
 
 import asyncio
+from typing import Final
 
 import grpc
 import structlog
@@ -15,6 +16,10 @@ from authz_service.file_states import LOOK_INTERVAL_S, look
 from authz_service.identity.moments import spell_moment
 from authz_service.observe.tls_series import TlsSeries
 from authz_service.transports.certificates import Certificates, TlsFiles, load_certificates
+
+# What is refused today may be fit tomorrow as it is: where clocks differ, a certificate that was
+# signed a moment ago begins in a moment.
+_AGAIN_MS: Final = 5_000
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +37,8 @@ class Tls:
         self._series = series
         self._seen = look(files.all)  # before they are read: what changes meanwhile is seen later
         self._handshakes = _Handshakes(self._load())
+        self._problems: tuple[str, ...] = ()
+        self._again_ms = 0  # while there are problems
 
     def credentials(self) -> grpc.ServerCredentials:
         """What a listener needs. Clients are asked for a certificate if there are authorities."""
@@ -48,19 +55,27 @@ class Tls:
             await asyncio.sleep(LOOK_INTERVAL_S)
             now = look(self._files.all)
             # A file that is still being written differs at every look.
-            if now == before != self._seen:
+            if now == before and (now != self._seen or self._is_to_be_judged_again()):
                 self._seen = now
                 await asyncio.to_thread(self._reload)
             before = now
 
+    def _is_to_be_judged_again(self) -> bool:
+        return bool(self._problems) and self._clock.monotonic_ms() >= self._again_ms
+
     def _reload(self) -> None:
         try:
             self._handshakes.use(self._load())
+            self._problems = ()
         except ConfigurationError as error:
             self._series.refused()
-            _log.error(
-                "TLS certificates not in force, the last good ones stay", problems=error.problems
-            )
+            self._again_ms = self._clock.monotonic_ms() + _AGAIN_MS
+            if error.problems != self._problems:
+                _log.error(
+                    "TLS certificates not in force, the last good ones stay",
+                    problems=error.problems,
+                )
+            self._problems = error.problems
 
     def _load(self) -> Certificates:
         loaded = load_certificates(self._files, now_ms=self._clock.now_ms())

@@ -42,10 +42,16 @@ class Authority:
         self._certificate = x509.load_pem_x509_certificate(self.pem)
         self._key = load_pem_private_key(authority.private_key_pem.bytes(), password=None)
 
-    def sign(self, *names: str, begins: datetime = BEGINNING, ends: datetime = END) -> Pair:
-        """A certificate for URIs and DNS names."""
+    def sign(
+        self,
+        *names: str | x509.GeneralName,
+        begins: datetime = BEGINNING,
+        ends: datetime = END,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> Pair:
+        """A certificate for URIs and DNS names, of a fresh key unless there is one."""
         assert isinstance(self._key, ec.EllipticCurvePrivateKey)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
@@ -61,5 +67,7 @@ class Authority:
         return Pair(certificate.public_bytes(Encoding.PEM), pem)
 
 
-def _name(text: str) -> x509.GeneralName:
+def _name(text: str | x509.GeneralName) -> x509.GeneralName:
+    if isinstance(text, x509.GeneralName):
+        return text
     return x509.UniformResourceIdentifier(text) if "://" in text else x509.DNSName(text)

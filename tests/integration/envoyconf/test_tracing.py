@@ -152,6 +152,7 @@ def test_the_authorizer_is_told_its_own_parent(traced: Traced) -> None:
     check = next(it for it in traced.collector.trace(entry.trace_id) if it.parent_id)
     assert (check.parent_id, check.service) == (entry.span_id, "envoy")
     assert entry.name == "/api/v1/jobs/{job_id}"
+    assert not any(name.startswith("grpc.") for name in entry.attributes)
 
 
 def test_the_log_has_the_trace_of_the_spans(traced: Traced) -> None:
@@ -164,7 +165,7 @@ def test_the_log_has_the_trace_of_the_spans(traced: Traced) -> None:
 
 
 def test_no_span_holds_what_a_client_wrote(traced: Traced) -> None:
-    """Neither queries nor headers nor hosts nor odd methods: only the path and the request's id."""
+    """Only the path and its id, no query, header, host or odd method, be it called gRPC or not."""
     headers = [
         (name, CANARY)
         for name in (
@@ -177,11 +178,13 @@ def test_no_span_holds_what_a_client_wrote(traced: Traced) -> None:
         traced.send(*headers, path=f"{path}?api_key={CANARY}", method=method)[1]
         for method, path in (("GET", JOB), ("PUT", JOB), ("GET", "/healthz"), ("GET", "/nowhere"))
     ]
+    grpc = (("content-type", f"application/grpc+{CANARY}"), ("grpc-timeout", CANARY))
+    _, called_grpc = traced.send(*grpc, path=f"{JOB}?api_key={CANARY}")
     _, wrong_key = traced.send(("x-api-key", CANARY))
     answer = traced.envoy.public.raw(
         f"GET {JOB}?{CANARY} HTTP/1.1\r\nhost: {CANARY}\r\nx-api-key: free\r\n\r\n".encode()
     )
-    for request_id in (*sent, wrong_key, answer.headers["x-request-id"]):
+    for request_id in (*sent, called_grpc, wrong_key, answer.headers["x-request-id"]):
         traced.entry(request_id)
     assert CANARY.encode() not in traced.collector.raw
 

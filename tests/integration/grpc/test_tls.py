@@ -5,30 +5,30 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import grpc
 import pytest
+from cryptography import x509
 
 from authz_service.clock import SystemClock
-from authz_service.observe.tls_series import TlsSeries
+from authz_service.observe.tls_series import EXPIRY_GAUGE, TlsSeries
 from authz_service.settings import GrpcServer
+from authz_service.testing.clock import ManualClock
 from authz_service.transports.certificates import TlsFiles
 from authz_service.transports.client_names import ClientNames
 from authz_service.transports.health import Health
 from authz_service.transports.listeners import build_server, listen
 from authz_service.transports.probe import is_serving
 from authz_service.transports.tls import Tls
-from authz_service.wire.services import (
-    AuthorizationServicer,
-    HealthCheckRequest,
-    HealthStub,
-)
+from authz_service.wire.services import AuthorizationServicer, HealthCheckRequest, HealthStub
 from tests.integration.supervise.conftest import free_port
 from tests.servers.certificates import Authority, Pair
 
 GATEWAY: Final = "spiffe://cluster.local/ns/istio-system/sa/gateway"
+HOST: Final = "gateway.example"
 NEIGHBOUR: Final = "spiffe://cluster.local/ns/shop/sa/basket"
 SERVER: Final = "authz.example"
 _WITHIN_S: Final = 5.0
@@ -77,8 +77,7 @@ class Secured:
 
     def value(self, name: str) -> float:
         """A series, as it is exposed."""
-        (found,) = [s.value for m in self.series.collect() for s in m.samples if s.name == name]
-        return found
+        return _value(self.series, name)
 
     async def is_refusing(self) -> bool:
         """Whether it says that its files are not fit for use."""
@@ -113,7 +112,7 @@ async def _serving(authority: Authority, folder: Path) -> AsyncIterator[Secured]
         GrpcServer.GRPCIO,
         authorization=AuthorizationServicer(),
         health=Health(),
-        interceptors=[ClientNames([GATEWAY], clock=clock, refused=series.client_refused)],
+        interceptors=[ClientNames([GATEWAY, HOST], clock=clock, refused=series.client_refused)],
     )
     port, socket = free_port(), f"unix:{folder}/local.sock"
     listen(server, socket)
@@ -133,6 +132,27 @@ async def test_only_clients_on_the_list_are_answered(secured: Secured) -> None:
     assert await secured.ask(sign(GATEWAY)) == "SERVING"
     assert await secured.ask(sign(NEIGHBOUR, GATEWAY + "x")) == "PERMISSION_DENIED"
     assert secured.value("authz_tls_clients_refused_total") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        x509.DNSName(GATEWAY),
+        x509.UniformResourceIdentifier(HOST),
+        x509.DNSName(f"{HOST}\0.evil.example"),
+        x509.UniformResourceIdentifier(f"{GATEWAY}\0"),
+        x509.DNSName(f"*.{HOST.partition('.')[2]}"),
+        x509.RFC822Name(HOST),
+        x509.RegisteredID(x509.ObjectIdentifier("1.3.6.1")),
+    ],
+    ids=repr,
+)
+async def test_a_name_of_another_kind_is_another_name(
+    secured: Secured, name: x509.GeneralName
+) -> None:
+    """A DNS name that reads like a SPIFFE id is none, nor is one that only begins like one."""
+    assert await secured.ask(secured.authority.sign(HOST)) == "SERVING"
+    assert await secured.ask(secured.authority.sign(name)) == "PERMISSION_DENIED"
 
 
 async def test_nobody_is_answered_without_a_certificate(secured: Secured) -> None:
@@ -172,6 +192,36 @@ async def test_a_pair_that_does_not_match_changes_nothing(
     assert secured.value("authz_tls_reload_failed") == 0
 
 
+async def test_a_certificate_of_the_future_is_taken_when_its_time_has_come(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clocks differ: one that was signed a moment ago is looked at again, and told of once."""
+    clock, series = ManualClock(), TlsSeries()
+    now = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
+    files = TlsFiles(
+        certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key", client_authorities=None
+    )
+    authority.sign(SERVER).write(files.certificate, files.key)
+    following = asyncio.create_task(Tls(files, clock=clock, series=series).run())
+    until = now + timedelta(days=90)
+    new = authority.sign(SERVER, begins=now + timedelta(minutes=1), ends=until)
+    new.write(files.certificate, files.key)
+
+    async def is_refused() -> bool:
+        return _value(series, "authz_tls_reload_failed") == 1
+
+    async def is_in_force() -> bool:
+        if await is_refused():
+            clock.advance(5_000)
+        return _value(series, EXPIRY_GAUGE) == until.timestamp()
+
+    await _eventually(is_refused)
+    await _eventually(is_in_force)
+    following.cancel()
+    assert not await is_refused()
+    assert capsys.readouterr().out.count("the last good ones stay") == 1
+
+
 async def test_an_authority_that_is_gone_lets_nobody_in(secured: Secured) -> None:
     """The authorities of clients are followed like the certificate."""
     other = Authority()
@@ -183,6 +233,11 @@ async def test_an_authority_that_is_gone_lets_nobody_in(secured: Secured) -> Non
 
     await _eventually(is_in_force)
     assert await secured.ask(secured.authority.sign(GATEWAY)) == "UNAVAILABLE"
+
+
+def _value(series: TlsSeries, name: str) -> float:
+    (found,) = [s.value for m in series.collect() for s in m.samples if s.name == name]
+    return found
 
 
 async def _until(secured: Secured, certificate: str) -> None:

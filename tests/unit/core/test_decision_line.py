@@ -116,13 +116,30 @@ def test_no_credential_is_in_a_line(planted_secrets: PlantedSecrets) -> None:
     assert planted_secrets.found_in(json.dumps(told)) == []
 
 
-def test_a_line_is_not_torn_apart() -> None:
-    """What a client chooses freely is cut, so that the whole stays within 4 KiB."""
-    long = replace(ASKED, method="M" * 9_999, path="/" * 9_999, request_id="r" * 9_999)
+@pytest.mark.parametrize("letter", ["/", '"', "\\", "\x7f", "\xff", "\u20ac", "\U0001f600"])
+def test_a_line_is_not_torn_apart(letter: str) -> None:
+    """What a client chooses freely is cut, so that the whole stays within 4 KiB of JSON."""
+    of_bytes = letter.encode("latin-1", "replace").decode("latin-1")
+    long = replace(
+        ASKED, method=letter * 9_999, path="/" + letter * 9_999, request_id=of_bytes * 9_999
+    )
     told = decision_line(
         long, answered(Allow(ROUTE, CALLER, SPENT)), duration_s=0, share=1, project=None
     )
     assert len(json.dumps(told)) < 4_096
+
+
+def test_a_path_is_written_as_it_was_sent() -> None:
+    """Nothing of a usual one is encoded, and nothing is encoded twice."""
+    path = "/a-b_c.d~e/%2F:@!$&'()*+,;=/\u00e9"
+    told = decision_line(
+        replace(ASKED, path=path),
+        answered(Deny(Reason.NO_ROUTE)),
+        duration_s=0,
+        share=1,
+        project=None,
+    )
+    assert told["path"] == path.replace("\u00e9", "%C3%A9")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.9])

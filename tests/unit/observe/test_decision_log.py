@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from authz_service.core.respond import Abandoned, Outcome, Pass, Refuse
@@ -15,6 +14,7 @@ from authz_service.testing.clock import ManualClock
 ALLOWED = Pass((), (), (), {"reason": "ok", "decision_id": "d-1"})
 SHADOWED = Pass((), (), (), {"reason": "ok", "shadow_reason": "no_route", "decision_id": "d-1"})
 ALLOWED_IN_SHADOW = Pass((), (), (), {"reason": "ok", "shadow_reason": "ok", "decision_id": "d-1"})
+FORBIDDEN = Refuse(403, (), "", {"reason": "tier_not_allowed", "decision_id": "d-2"})
 DENIED = Refuse(401, (), "", {"reason": "unknown_key", "decision_id": "d-1"})
 GONE = Abandoned({"reason": "cancelled", "decision_id": "d-1"})
 
@@ -74,13 +74,13 @@ def test_a_flood_is_cut_short_and_says_so() -> None:
     assert left_out in metrics.exposition().splitlines()
 
 
-def test_a_log_that_cannot_be_written_does_not_stop_decisions() -> None:
-    """Whoever read it is gone: the check is answered all the same."""
-
-    def broken(*_: object) -> structlog.typing.EventDict:
-        raise BrokenPipeError
-
-    with capture_logs() as logged:
-        structlog.configure(processors=[broken])
-        decision_log().decided(facts(), DENIED, 0.001)
-    assert logged == []
+def test_a_flood_hides_no_other_reason() -> None:
+    """Whoever fills the log with refused keys has not made room for anything else."""
+    log = decision_log()
+    flood = [DENIED] * 1_000
+    assert len(lines(log, *flood)) == 100
+    told = lines(log, *[FORBIDDEN] * 9, GONE, *flood)
+    assert [it["reason"] for it in told if it["event"] == "Decision"] == [
+        *["tier_not_allowed"] * 5,
+        "cancelled",
+    ]

@@ -1,5 +1,6 @@
 """Log lines: JSON for machines, text for people, one event a line."""
 
+import errno
 import io
 import json
 import re
@@ -113,6 +114,25 @@ def test_a_value_cannot_forge_a_line() -> None:
     structlog.get_logger().info("event", value=forged)
     (line,) = logged(stream)
     assert line["value"] == forged
+
+
+@pytest.mark.parametrize("fails", ["write", "flush"])
+def test_a_log_that_cannot_be_written_stops_nobody(
+    fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full, or whoever read it is gone: lines are lost until they can be written."""
+
+    def full(*_: str) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stream = io.StringIO()
+    configure_logging(debug=False, stream=stream)
+    log = structlog.get_logger()
+    with monkeypatch.context() as disk:
+        disk.setattr(stream, fails, full)
+        log.error("lost", lines=1)
+    log.info("written")
+    assert logged(stream)[-1]["message"] == "written"
 
 
 def test_details_are_for_debugging_only() -> None:

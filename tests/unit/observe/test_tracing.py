@@ -85,15 +85,17 @@ def test_a_collector_is_a_host_and_a_port(
         "http://a b:4317",
         "http://[:4317",
         "http://:4317",
+        "http://collector:0",
         "grpc://collector:4317",
     ],
 )
 def test_anything_else_is_refused(variables: dict[str, str], text: str) -> None:
-    """By both, naming the variable."""
-    with pytest.raises(ConfigurationError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: "):
+    """By both, naming the variable and not its value, which may hold a password."""
+    with pytest.raises(ConfigurationError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: ") as sidecars:
         load_settings({**variables, tracing.ENDPOINT: text})
-    with pytest.raises(ImageConfigurationError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: "):
+    with pytest.raises(ImageConfigurationError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: ") as images:
         Settings.load({"REDIS_URL": "redis://a", tracing.ENDPOINT: text})
+    assert text not in f"{sidecars.value}{images.value}"
 
 
 @pytest.mark.parametrize("text", ["-0.1", "1.1", "nan", "half"])

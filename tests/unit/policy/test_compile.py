@@ -277,6 +277,27 @@ def test_a_variable_that_is_a_number_is_one(text: str, hops: int) -> None:
         assert (read.trusted_hops, read.routes[0].shadow) == (hops, shadow == "true")
 
 
+@pytest.mark.parametrize("text", ["69629023906488334", "0", "true"])
+def test_a_variable_is_text_where_text_belongs(text: str) -> None:
+    """Issuers number their clients too: an audience of digits is no number."""
+    token = """
+jwt:
+  - name: login
+    issuer: https://login.example.com/
+    audiences: ["${CLIENT}"]
+    algorithms: [RS256]
+    jwks_url: https://login.example.com/jwks.json
+"""
+    (provider,) = read_policy(MINIMAL + token, environment={"CLIENT": text}).providers
+    assert provider.audiences == {text}
+
+
+def test_digits_in_quotes_are_no_number() -> None:
+    """Only a variable has no quotes to tell the two apart."""
+    with pytest.raises(ConfigurationError, match="trusted_hops: '2' must be a whole number"):
+        read_policy(MINIMAL + 'trusted_hops: "2"\n')
+
+
 @pytest.mark.parametrize("text", ["02", "2.0", "+2", "1e1", " 2", "True", "9" * 30])
 def test_a_variable_that_is_almost_a_number_is_text(text: str) -> None:
     """Text is no number of proxies, and the message does not repeat it."""

@@ -1,11 +1,13 @@
 """Files of TLS: fit to serve by, or every reason why not, and never a word of a key."""
 
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -89,10 +91,25 @@ def _old_authority(files: TlsFiles, authority: Authority) -> None:
     files.client_authorities.write_bytes(old.certificate)
 
 
+def _key_of_bitcoin(files: TlsFiles, authority: Authority) -> None:
+    authority.sign("a", key=ec.generate_private_key(ec.SECP256K1())).write(
+        files.certificate, files.key
+    )
+
+
+def _unknown_curve(files: TlsFiles, _: Authority) -> None:
+    p256 = bytes.fromhex("06082a8648ce3d030107")
+    der = ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+    assert p256 in der
+    files.certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(p256, p256[:-1] + b"\x7f")))
+
+
 @pytest.mark.parametrize(
     ("damage", "file", "reason"),
     [
         (_another_key, "tls.key", "is not the key of {folder}/tls.crt"),
+        (_key_of_bitcoin, "tls.key", "is neither RSA nor P-256, P-384, P-521 or Ed25519"),
+        (_unknown_curve, "tls.key", "is not the key of {folder}/tls.crt"),
         (_half_a_key, "tls.key", "holds no private key in PEM"),
         (_encrypted_key, "tls.key", "is encrypted, and nobody could tell us the password"),
         (_expired, "tls.crt", "expired at 2029-12-31T00:00:00Z"),
