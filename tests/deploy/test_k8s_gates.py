@@ -1,6 +1,7 @@
 """Every overlay passes the judges of manifests, and each judge refuses what is broken."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.manifests import K8S, OVERLAYS, Manifest, containers, overlay, pod_spec, the
+from tests.deploy.manifests import (
+    K8S,
+    OVERLAYS,
+    Manifest,
+    containers,
+    kustomize,
+    overlay,
+    pod_spec,
+    the,
+)
 from tests.deploy.pod_security import violations
 from tests.deploy.tools import ROOT, tool
 
@@ -24,6 +34,18 @@ CUSTOM = ("gateway.networking.k8s.io", "networking.gke.io", "monitoring.coreos.c
 def is_custom(it: Manifest) -> bool:
     """Whether Kubernetes itself does not know the kind."""
     return it["apiVersion"].partition("/")[0] in CUSTOM
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_kubectl_of_this_machine_renders_the_same(name: str) -> None:
+    """Older ones than ours know fewer forms of a patch, and some fall over them."""
+    found = shutil.which("kubectl")
+    if found is None:
+        pytest.skip("kubectl is not on this machine")
+
+    assert list(yaml.safe_load_all(kustomize(K8S / "overlays" / name, kubectl=Path(found)))) == (
+        overlay(name)
+    )
 
 
 def schema_faults(objects: list[Manifest], folder: Path) -> list[str]:
