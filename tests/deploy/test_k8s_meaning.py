@@ -30,11 +30,13 @@ from tests.deploy.manifests import (
     the,
     variables,
 )
+from tests.deploy.programs import TEAM
 from tests.deploy.tools import ROOT
 
 pytestmark = pytest.mark.deploy
 
 DOOR = 8000
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 SCRAPED = {9102, 9901, 9103}
 # Made beforehand and never applied with the manifests.
 GIVEN = {
@@ -168,6 +170,23 @@ def test_the_application_cannot_reach_the_sockets(objects: list[Manifest]) -> No
     assert mounted["authz-run"] == {"authz", "envoy"}
     assert mounted["authz-secrets"] == {"authz"}
     assert mounted["authz-policy"] == {"authz"}
+
+
+def test_the_sidecars_have_no_token_of_kubernetes() -> None:
+    """Where a container has a mount already, none is made, whatever the application's pod says."""
+    (team,) = of_kind(yaml.safe_load_all(kustomize(TEAM)), "Deployment").values()
+    spec = pod_spec(team)
+    closed = {
+        name: mount["name"]
+        for name, container in containers(spec).items()
+        for mount in container.get("volumeMounts", [])
+        if mount["mountPath"] == TOKEN
+    }
+    (volume,) = [it for it in spec["volumes"] if it["name"] == "authz-nothing"]
+
+    assert "automountServiceAccountToken" not in spec
+    assert closed == {"authz": "authz-nothing", "envoy": "authz-nothing"}
+    assert "emptyDir" in volume
 
 
 def test_every_mounted_volume_is_there(objects: list[Manifest]) -> None:
