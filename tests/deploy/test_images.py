@@ -56,10 +56,12 @@ def running(images: Mapping[str, Image], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("pod")
     run, files, outside = folder / "run", folder / "files", folder / "outside"
     for place, owner in ((run, USER), (files, USER), (outside, 0)):
-        place.mkdir(mode=0o700 if owner else 0o755)
+        place.mkdir()
+        place.chmod(0o700 if owner else 0o755)
         os.chown(place, owner, owner)
     for file in (ROOT / "image_service").glob("policy*.yaml"):
         (outside / file.name).write_bytes(file.read_bytes())
+        (outside / file.name).chmod(0o644)
     mounts = {run: "/run/authz", files: "/var/lib/imagen", outside: "/mnt"}
     queue = queue_server(outside)
     jobs = "unix:///mnt/queue.sock"
