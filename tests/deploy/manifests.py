@@ -18,10 +18,10 @@ Manifest = dict[str, Any]
 """An object of Kubernetes, as YAML has it."""
 
 
-def kustomize(folder: Path) -> str:
-    """What a folder renders to."""
+def kustomize(folder: Path, *, kubectl: Path | None = None) -> str:
+    """What a folder renders to, by our own kubectl or another."""
     done = subprocess.run(
-        [tool("kubectl"), "kustomize", folder],
+        [kubectl or tool("kubectl"), "kustomize", folder],
         capture_output=True,
         text=True,
         check=False,

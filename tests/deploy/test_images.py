@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,15 +38,16 @@ INSTALLED = (
 
 @pytest.fixture(scope="module")
 def images() -> Iterator[Mapping[str, Image]]:
-    """All three, the sidecar's before Envoy's, which is made from it."""
+    """All three, the sidecar's before Envoy's, which is made from it, and the third meanwhile."""
     workshop = Workshop()
     workshop.prepare()
-    for folder, name in (
-        ("authz_service", "authz-service"),
-        ("envoy", "authz-envoy"),
-        ("image_service", "image-service"),
-    ):
-        workshop.build(ROOT / folder / "Dockerfile", name)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        third = beside.submit(
+            workshop.build, ROOT / "image_service" / "Dockerfile", "image-service"
+        )
+        workshop.build(ROOT / "authz_service" / "Dockerfile", "authz-service")
+        workshop.build(ROOT / "envoy" / "Dockerfile", "authz-envoy")
+        third.result()
     with ExitStack() as stack:
         yield {name: stack.enter_context(workshop.opened(name)) for name in IMAGES}
 
@@ -56,10 +58,12 @@ def running(images: Mapping[str, Image], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("pod")
     run, files, outside = folder / "run", folder / "files", folder / "outside"
     for place, owner in ((run, USER), (files, USER), (outside, 0)):
-        place.mkdir(mode=0o700 if owner else 0o755)
+        place.mkdir()
+        place.chmod(0o700 if owner else 0o755)
         os.chown(place, owner, owner)
     for file in (ROOT / "image_service").glob("policy*.yaml"):
         (outside / file.name).write_bytes(file.read_bytes())
+        (outside / file.name).chmod(0o644)
     mounts = {run: "/run/authz", files: "/var/lib/imagen", outside: "/mnt"}
     queue = queue_server(outside)
     jobs = "unix:///mnt/queue.sock"

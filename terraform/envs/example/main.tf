@@ -91,6 +91,9 @@ module "identity" {
       secrets                    = local.sidecar_secrets
     }
   }
+
+  # Pods are known to IAM from the project's first cluster on.
+  depends_on = [google_container_cluster.imagen]
 }
 
 locals {

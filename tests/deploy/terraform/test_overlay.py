@@ -46,6 +46,13 @@ def test_pods_are_the_accounts_that_were_made(prod: list[Manifest], plan_of_exam
         assert pods.endswith(f"[{account['namespace']}/{account['name']}]")
 
 
+def test_pods_get_their_accounts_when_the_cluster_is_there(plan_of_example: Json) -> None:
+    """Before a project's first cluster IAM knows none of its pods, and refuses to name them."""
+    identity = plan_of_example["configuration"]["root_module"]["module_calls"]["identity"]
+
+    assert identity["depends_on"] == ["google_container_cluster.imagen"]
+
+
 def test_authorities_are_mounted_where_urls_look(
     prod: list[Manifest], plan_of_example: Json
 ) -> None:
