@@ -47,7 +47,8 @@ def test_a_client_that_waits_as_told_passes(stack: Stack, client: Client) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)  # it waits for the better part of a minute on purpose
+@pytest.mark.timeout(150)  # it waits for the better part of a minute on purpose, and so only once
+@pytest.mark.parametrize("stack", ["native"], indirect=True)
 def test_a_minute_is_a_minute(stack: Stack, client: Client) -> None:
     """The same for the real ten a minute: refused, waited, passed."""
     key = stack.fresh_key("free")
