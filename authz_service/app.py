@@ -226,7 +226,7 @@ def signing_key_sources(metrics: Metrics) -> JwksSources:
 
 def _decision_log(settings: Settings, clock: Clock, metrics: Metrics) -> DecisionLog:
     shares = Shares(denials=settings.decision_log_denials, allows=settings.decision_log_allows)
-    log = DecisionLog(shares, clock=clock, project=settings.google_cloud_project)
+    log = DecisionLog(shares, clock=clock)
     metrics.register(log.collector)
     return log
 

@@ -190,7 +190,7 @@ def _environment(parsed: argparse.Namespace) -> dict[str, str]:
 def _serve(parsed: argparse.Namespace) -> int:
     environment = _environment(parsed)
     settings = checked_settings(environment)
-    configure_logging(debug=settings.debug)
+    configure_logging(debug=settings.debug, project=settings.google_cloud_project)
     asyncio.run(serve(settings, environment))
     return DONE
 
@@ -202,7 +202,7 @@ def _worker(parsed: argparse.Namespace) -> int:
         raise ConfigurationError(
             [f"worker {parsed.index}: AUTHZ_WORKERS is {settings.workers}, and the first is 0"]
         )
-    configure_logging(debug=settings.debug)
+    configure_logging(debug=settings.debug, project=settings.google_cloud_project)
     uvloop.run(work(parsed.index, settings, environment))
     return DONE
 

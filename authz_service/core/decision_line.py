@@ -33,19 +33,19 @@ def is_sampled(decision_id: str, share: float) -> bool:
 
 
 def decision_line(
-    facts: Facts, outcome: Outcome, *, duration_s: float, share: float, project: str | None
+    facts: Facts, outcome: Outcome, *, duration_s: float, share: float
 ) -> Mapping[str, object]:
     """The fields, those without a value left out.
 
     `share` is the part of such decisions that is written; below 1 the line says so, and stands for
-    `1 / share` of them. `project` names the Google Cloud project that traces are filed under.
+    `1 / share` of them.
     """
     told = outcome.metadata
     shadow_reason = told.get("shadow_reason", "")
     fields: Mapping[str, object] = {
         "decision_id": told["decision_id"],
         "request_id": facts.request_id[:_LONGEST_ID],
-        **_trace(facts, project),
+        "trace_id": trace_id(facts),
         "route": told.get("route"),
         "decision": kind_of(told["reason"]).value,
         "reason": told["reason"],
@@ -64,13 +64,6 @@ def decision_line(
         "sample_rate": share if share < 1 else None,
     }
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
-
-
-def _trace(facts: Facts, project: str | None) -> Mapping[str, str]:
-    trace = trace_id(facts)
-    if not trace or project is None:
-        return {"trace_id": trace}
-    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{trace}", "trace_id": trace}
 
 
 def _path(path: str) -> str:

@@ -11,8 +11,8 @@ STATUS_CODE = "(has(response.code) ? response.code : 499)"
 
 _CLOUD_FIELD = "logging.googleapis.com/trace"
 _SEVERITY = f"{STATUS_CODE} >= 500 ? 'ERROR' : {STATUS_CODE} >= 400 ? 'WARNING' : 'INFO'"
-_CLOUD_TRACE = "request.headers['x-cloud-trace-context'].split('/')[0].split(';')[0]"
-_TRACEPARENT = "request.headers['traceparent'].split('-')[1]"
+_CLOUD_TRACE = "request.headers['x-cloud-trace-context'].split('/')[0].split(';')[0].lowerAscii()"
+_TRACEPARENT = "request.headers['traceparent'].split('-')[1].lowerAscii()"
 _NO_TRACE = "0" * 32
 # CEL has no way from a duration to a number but its text, "0.007449928s".
 _DURATION_MS = "double(int(double(string(request.duration).split('s')[0]) * 10000.0 + 0.5)) / 10.0"
@@ -66,22 +66,27 @@ def _request() -> Object:
 
 
 def _trace(settings: EnvoySettings) -> Object:
-    """The trace that Cloud Logging files the line under: `X-Cloud-Trace-Context`, else W3C's.
+    """The trace of the line: `X-Cloud-Trace-Context`, else W3C's. Its id is in lower case.
 
-    Where requests are traced it is the one that their spans are in, whoever began it.
+    Where requests are traced, the headers name the trace that the spans are in (`tracing`); only
+    what was refused before it had a span still has the client's. `%TRACE_ID%` would do for the id,
+    and leave a name without one where there is none.
     """
-    project = settings.google_cloud_project
+    fields = {}
     if settings.collector is not None:
-        cloud = {} if project is None else {_CLOUD_FIELD: f"projects/{project}/traces/%TRACE_ID%"}
-        return {"trace_id": "%TRACE_ID%", **cloud}
-    if project is None:
-        return {}
-    prefix = f"'projects/{project}/traces/'"
-    chosen = (
-        f"{_is_trace('x-cloud-trace-context', _CLOUD_TRACE)} ? {prefix} + {_CLOUD_TRACE}"
-        f" : {_is_trace('traceparent', _TRACEPARENT)} ? {prefix} + {_TRACEPARENT} : null"
+        fields["trace_id"] = _told("")
+    if settings.google_cloud_project is not None:
+        fields[_CLOUD_FIELD] = _told(f"projects/{settings.google_cloud_project}/traces/")
+    return fields
+
+
+def _told(prefix: str) -> str:
+    """The trace's id after a prefix; no field without a trace."""
+    return (
+        f"%TYPED_CEL({_is_trace('x-cloud-trace-context', _CLOUD_TRACE)}"
+        f" ? '{prefix}' + {_CLOUD_TRACE}"
+        f" : {_is_trace('traceparent', _TRACEPARENT)} ? '{prefix}' + {_TRACEPARENT} : null)%"
     )
-    return {_CLOUD_FIELD: f"%TYPED_CEL({chosen})%"}
 
 
 def _is_trace(header: str, trace: str) -> str:
@@ -92,7 +97,7 @@ def _is_trace(header: str, trace: str) -> str:
     """
     return (
         f"('{header}' in request.headers && size({trace}) == 32"
-        f" && {trace}.matches('^[0-9a-fA-F]+$') && {trace} != '{_NO_TRACE}')"
+        f" && {trace}.matches('^[0-9a-f]+$') && {trace} != '{_NO_TRACE}')"
     )
 
 

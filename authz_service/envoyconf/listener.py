@@ -82,7 +82,7 @@ def _connection_manager(policy: Policy, settings: EnvoySettings, routes: Object)
         access_log=[access_log(settings), *stats_loggers(policy)],
         access_log_options={"flush_access_log_on_new_request": True},
         local_reply_config=local_replies(policy),
-        http_filters=_filters(policy),
+        http_filters=_filters(policy, settings),
         **routes,
     )
 
@@ -150,10 +150,11 @@ def _early_mutations(settings: EnvoySettings) -> Object:
     )
 
 
-def _filters(policy: Policy) -> list[Json]:
+def _filters(policy: Policy, settings: EnvoySettings) -> list[Json]:
     """Requests pass them downwards, responses upwards."""
     return [
         response_headers(policy),
+        *tracing.naming(settings),
         cors_filter(),
         ext_authz(),
         body_limit(policy),

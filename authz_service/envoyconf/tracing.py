@@ -111,6 +111,25 @@ def early_mutations(settings: EnvoySettings) -> list[Json]:
     ]
 
 
+def naming(settings: EnvoySettings) -> list[Json]:
+    """The filter that names a trace which begins here to the check and to the access log.
+
+    The router names it to the application only, and in its own words: what stands here is read for
+    the id alone. Early mutations are too early for it.
+    """
+    if settings.collector is None:
+        return []
+    header: Json = {"key": "traceparent", "value": "00-%TRACE_ID%-%SPAN_ID%-00"}
+    mutation: Json = {"append": {"header": header, "append_action": "ADD_IF_ABSENT"}}
+    return [
+        extension(
+            "trace",
+            "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            mutations={"request_mutations": [mutation]},
+        )
+    ]
+
+
 def _sampler(sampling: float) -> Object:
     """As the flag of the parent says, and of those without one this part.
 

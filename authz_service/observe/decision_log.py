@@ -46,11 +46,10 @@ class DecisionLog:
     with their number.
     """
 
-    def __init__(self, shares: Shares, *, clock: Clock, project: str | None) -> None:
+    def __init__(self, shares: Shares, *, clock: Clock) -> None:
         self._denials = _Lines(Kind.DENIALS, shares.denials)
         self._allows = _Lines(Kind.ALLOWS, shares.allows)
         self._clock = clock
-        self._project = project
         self._left_out = Counter(
             "authz_decision_log_left_out_total",
             "Lines of the decision log that were not written because there were too many.",
@@ -78,13 +77,7 @@ class DecisionLog:
             _log.warning("Decisions left out", kind=lines.kind.value, lines=left_out)
         _log.info(
             "Decision",
-            **decision_line(
-                facts,
-                outcome,
-                duration_s=duration_s,
-                share=lines.share,
-                project=self._project,
-            ),
+            **decision_line(facts, outcome, duration_s=duration_s, share=lines.share),
         )
 
 

@@ -10,17 +10,21 @@ from structlog.typing import EventDict, Processor
 
 # Not structlog's "iso", which leaves the fraction out when it is zero.
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
+_CLOUD_TRACE = "logging.googleapis.com/trace"
 _SEVERITIES = {"warn": "WARNING", "exception": "ERROR"}
 
 
-def configure_logging(*, debug: bool, stream: TextIO = sys.stderr) -> None:
+def configure_logging(
+    *, debug: bool, project: str | None = None, stream: TextIO = sys.stderr
+) -> None:
     """Send every log line of this process to `stream`, one a line.
 
-    Lines are readable with `debug` or on a terminal, else JSON. One that cannot be written is lost.
+    Lines are readable with `debug` or on a terminal, else JSON. Those of a trace name it as the
+    Google Cloud `project` does, if there is one. One that cannot be written is lost.
     """
     readable = debug or stream.isatty()
     structlog.configure(
-        processors=_processors(readable=readable, colors=stream.isatty()),
+        processors=_processors(readable=readable, colors=stream.isatty(), project=project),
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.DEBUG if debug else logging.INFO
         ),
@@ -44,7 +48,7 @@ class _Outlet:
             self._stream.flush()
 
 
-def _processors(*, readable: bool, colors: bool) -> list[Processor]:
+def _processors(*, readable: bool, colors: bool, project: str | None) -> list[Processor]:
     shared: list[Processor] = [structlog.contextvars.merge_contextvars]
     if readable:
         return [
@@ -57,6 +61,7 @@ def _processors(*, readable: bool, colors: bool) -> list[Processor]:
         ]
     return [
         *shared,
+        *([] if project is None else [_filed_under(project)]),
         _severity,
         structlog.processors.TimeStamper(fmt=_TIMESTAMP, utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
@@ -64,6 +69,17 @@ def _processors(*, readable: bool, colors: bool) -> list[Processor]:
         _cloud_logging_order,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _filed_under(project: str) -> Processor:
+    """The name by which Cloud Logging shows a line beside the spans of its trace."""
+
+    def named(_logger: object, _method: str, event: EventDict) -> EventDict:
+        if trace_id := event.get("trace_id"):
+            event[_CLOUD_TRACE] = f"projects/{project}/traces/{trace_id}"
+        return event
+
+    return named
 
 
 def _severity(_logger: object, method: str, event: EventDict) -> EventDict:

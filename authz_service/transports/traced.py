@@ -1,7 +1,7 @@
 """Spans around the two questions of Envoy. Wrapped around their servicers only while traces are on.
 
 The parent is what Envoy says in the metadata of its call. The `traceparent` among the headers of a
-check is the client's word, and a client does not decide what is sampled.
+check may be the client's word, and a client does not decide what is sampled.
 """
 
 from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.deploy.images import DOCKERFILES
-from tests.deploy.manifests import K8S, overlay, pod_spec, the
+from tests.deploy.manifests import K8S, example, overlay, pod_spec, the
 from tests.deploy.tools import ROOT, tool
 
 
@@ -18,14 +18,15 @@ from tests.deploy.tools import ROOT, tool
 def reports() -> dict[str, Any]:
     """A report for each kind of file, but for checks that our configuration explains away.
 
-    Manifests are those of trial and production, in a namespace each; beside them, in the namespace
-    `bad`, is a container that may do everything.
+    Manifests are those of trial, production and examples, in a namespace each; beside them, in the
+    namespace `bad`, is a container that may do everything.
     """
     trial = [{**it, "metadata": {**it["metadata"], "namespace": "dev"}} for it in overlay("dev")]
     bad = the(overlay("dev"), "Deployment", "redis")
     bad["metadata"]["namespace"] = "bad"
     pod_spec(bad)["containers"][0]["securityContext"] = {"privileged": True}
-    objects = [*trial, *overlay("prod"), bad]
+    examples = [*example("istio"), *example("envoy-gateway")]
+    objects = [*trial, *overlay("prod"), *examples, bad]
 
     with tempfile.TemporaryDirectory(prefix="checkov-") as folder:
         manifests = Path(folder) / "objects.yaml"

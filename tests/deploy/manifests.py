@@ -13,6 +13,7 @@ from tests.deploy.tools import ROOT, tool
 
 K8S: Final = ROOT / "k8s"
 OVERLAYS: Final = ("dev", "shadow", "prod")
+EXAMPLES: Final = ("authorizer", "istio", "envoy-gateway")
 
 Manifest = dict[str, Any]
 """An object of Kubernetes, as YAML has it."""
@@ -39,6 +40,11 @@ def _objects(folder: Path) -> list[Manifest]:
 def overlay(name: str) -> list[Manifest]:
     """The objects of an overlay, for the caller to keep or break."""
     return deepcopy(_objects(K8S / "overlays" / name))
+
+
+def example(name: str) -> list[Manifest]:
+    """The objects of an example, for the caller to keep or break."""
+    return deepcopy(_objects(K8S / "examples" / name))
 
 
 def of_kind(objects: Iterable[Manifest], kind: str) -> dict[str, Manifest]:

@@ -47,6 +47,18 @@ def test_each_example_names_the_client_that_its_certificate_names() -> None:
         assert (variable["name"], [variable["value"]]) == ("AUTHZ_TLS_CLIENT_NAMES", names)
 
 
+def test_no_client_of_the_example_writes_its_own_address() -> None:
+    """Envoy Gateway may leave the header alone: the example removes what arrives."""
+    (policy,) = [
+        it
+        for it in _documents(EXAMPLES / "envoy-gateway" / "gateway.yaml")
+        if it["kind"] == "ClientTrafficPolicy"
+    ]
+    assert policy["spec"]["headers"]["earlyRequestHeaders"]["remove"] == [
+        "x-envoy-external-address"
+    ]
+
+
 def _container(file: Path) -> dict[str, Any]:
     (deployment,) = [it for it in _documents(file) if it["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]

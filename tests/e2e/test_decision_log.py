@@ -21,6 +21,7 @@ from tests.e2e.guarded import (
     steady_key,
 )
 from tests.e2e.processes import eventually
+from tests.servers.collector import collecting
 
 PATH = path_of(StoreFailure.LOCAL)
 GOOD_KEY = steady_key(StoreFailure.LOCAL)
@@ -106,3 +107,21 @@ def test_no_line_shows_a_key(stack: Guarded) -> None:
         assert "page=2" not in str(decision)
     text = stack.sidecar_log.read_text()
     assert "canary-of-nobody" not in text
+
+
+def test_lines_of_a_traced_denial_name_one_trace() -> None:
+    """That of its spans, in one form, also where the client names none."""
+    traced = {"AUTHZ_WORKERS": "1", "GOOGLE_CLOUD_PROJECT": "test-project"}
+    with (
+        collecting() as collector,
+        guarded("memory://", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **traced) as stack,
+    ):
+        sent = [("X-API-Key", "no-such-key"), ("X-Request-ID", secrets.token_hex(8))]
+        access, decision = lines_of(stack, stack.client.get(PATH, sent))
+        collector.wait_for(lambda _: bool(collector.trace(access["trace_id"])))
+    assert decision is not None
+    name = f"projects/test-project/traces/{access['trace_id']}"
+    assert access["logging.googleapis.com/trace"] == name
+    assert {it: decision[it] for it in ("trace_id", *SAME)} == {
+        it: access[it] for it in ("trace_id", *SAME)
+    }

@@ -8,7 +8,7 @@ import hiredis
 from authz_service.errors import StoreError
 from authz_service.storage.redis.endpoint import Endpoint
 from authz_service.storage.redis.link import Command, Link
-from authz_service.storage.redis.replies import error_code
+from authz_service.storage.redis.replies import UNFIT_SERVER, error_code
 
 _CLIENT_NAME: Final = "authz_service"
 
@@ -93,6 +93,8 @@ def _check_accepted(command: Command, reply: object) -> None:
     if not isinstance(reply, hiredis.ReplyError):
         return
     code = error_code(reply)
-    if code == "NOPERM" and command[0] == "CLIENT":
-        return  # a user who may not name the connection may still count
+    # Managed servers have no such command, or forbid it in words of their own. Whoever may not name
+    # the connection may still count, if the server can.
+    if command[0] == "CLIENT" and code not in UNFIT_SERVER:
+        return
     raise StoreError(f"the counter store refused {command[0]!s}: {code}")

@@ -20,7 +20,9 @@ from authz_service.storage.redis.endpoint import (
 )
 
 _EVERYWHERE: Final = frozenset({"password_file"})
-_TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_TLS_OPTIONS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
 _SENTINEL_OPTIONS: Final = frozenset({"db", "sentinel_username", "sentinel_password_file"})
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "redis": _EVERYWHERE | {"db"},
@@ -197,6 +199,12 @@ def _option_problems(parts: _Parts) -> list[str]:
     ]
     if "ssl_keyfile" in parts.options and "ssl_certfile" not in parts.options:
         problems.append("ssl_keyfile needs ssl_certfile")
+    check_hostname = parts.options.get("ssl_check_hostname", "true")
+    if check_hostname not in {"true", "false"}:
+        problems.append("ssl_check_hostname is true or false")
+    # Any server that a public authority vouches for would do.
+    if check_hostname == "false" and not parts.options.get("ssl_ca_certs"):
+        problems.append("ssl_check_hostname=false needs ssl_ca_certs, an authority of its own")
     return problems
 
 
@@ -242,9 +250,10 @@ def _target(parts: _Parts, service: str, login: Endpoint) -> Target:
 
 
 def _tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Build a context that verifies the server's certificate and name; there is no way around."""
+    """Build a context that verifies the server's certificate; its name too, unless told not to."""
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        context.check_hostname = options.get("ssl_check_hostname") != "false"
         if "ssl_certfile" in options:
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     except OSError as error:  # ssl.SSLError is one

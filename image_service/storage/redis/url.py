@@ -8,7 +8,9 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 DEFAULT_PORT: Final = 6379
-_TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_TLS_OPTIONS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "redis": frozenset({"db", "password_file"}),
     "rediss": frozenset({"db", "password_file"}) | _TLS_OPTIONS,
@@ -114,11 +116,18 @@ def _database(text: str) -> int:
 
 
 def _tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Build a context that verifies the server's certificate and name; there is no way around."""
+    """Build a context that verifies the server's certificate; its name too, unless told not to."""
     if "ssl_keyfile" in options and "ssl_certfile" not in options:
         raise ValueError("ssl_keyfile needs ssl_certfile")
+    check_hostname = options.get("ssl_check_hostname", "true")
+    if check_hostname not in {"true", "false"}:
+        raise ValueError("ssl_check_hostname is true or false")
+    # Any server that a public authority vouches for would do.
+    if check_hostname == "false" and not options.get("ssl_ca_certs"):
+        raise ValueError("ssl_check_hostname=false needs ssl_ca_certs, an authority of its own")
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        context.check_hostname = check_hostname == "true"
         if "ssl_certfile" in options:
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     except OSError as error:  # ssl.SSLError is one

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,14 +20,22 @@ class Server:
     """One server process. Use it as a context manager.
 
     It has nothing on disk but its socket, unless it `keeps_data`: then it starts again with all it
-    had, however it ended.
+    had, however it ended. `more` are options of its own, as its command line takes them.
     """
 
-    def __init__(self, binary: str, *, password: str = "", keeps_data: bool = False) -> None:
+    def __init__(
+        self,
+        binary: str,
+        *,
+        password: str = "",
+        keeps_data: bool = False,
+        more: Sequence[str] = (),
+    ) -> None:
         self._binary = binary
         # Not synced to the disk: a process that is killed loses nothing of what it wrote.
         self._options = ["--appendonly", "yes" if keeps_data else "no", "--appendfsync", "no"]
         self._options += ["--requirepass", password] if password else []
+        self._options += more
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="store-"))
         self.socket = str(self._folder / "s")

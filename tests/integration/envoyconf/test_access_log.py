@@ -76,6 +76,7 @@ def test_a_client_that_went_away_is_499(envoy: Envoy, request_id: str) -> None:
     [
         ([("x-cloud-trace-context", f"{_TRACE}/1;o=1")], _TRACE),
         ([("x-cloud-trace-context", _TRACE)], _TRACE),
+        ([("x-cloud-trace-context", f"{_TRACE.upper()}/1;o=1")], _TRACE),
         ([("traceparent", _PARENT)], _TRACE),
         ([("x-cloud-trace-context", "nonsense/1"), ("traceparent", _PARENT)], _TRACE),
         ([("x-cloud-trace-context", f"{_TRACE}/1"), ("traceparent", f"00-{'1' * 32}-x")], _TRACE),

@@ -11,7 +11,7 @@ from authz_service.envoyconf.model import BOOTSTRAP_FILE
 from authz_service.envoyconf.render import render
 from tests.integration.envoyconf.client import Answer
 from tests.integration.envoyconf.envoy_process import Envoy, local_settings, running, short_folder
-from tests.integration.envoyconf.stub_authz import StubAuthz
+from tests.integration.envoyconf.stub_authz import StubAuthz, headers_of, request_id_of
 from tests.integration.envoyconf.stub_upstream import StubUpstream, policy_for
 from tests.servers.collector import Collector, Span, collecting
 
@@ -19,6 +19,7 @@ JOB = "/api/v1/jobs/7"
 TRACE = "105445aa7843bc8bf206b12000100000"
 HALF = TRACE[:16]
 SPAN = "00f067aa0ba902b7"
+CLOUD_FIELD = "logging.googleapis.com/trace"
 CANARY = "canary-2c9d71e0"
 
 _SHIPPED_FLUSH = "flush_interval_ms: 1000"
@@ -33,11 +34,19 @@ class Traced:
 
     envoy: Envoy
     collector: Collector
+    authz: StubAuthz
 
-    def send(self, *headers: Header, path: str = JOB, method: str = "GET") -> tuple[Answer, str]:
+    def checked(self, request_id: str) -> dict[str, bytes]:
+        """The headers that the authorizer was shown of a request."""
+        (check,) = [it for it in self.authz.checks if request_id_of(it) == request_id]
+        return dict(headers_of(check))
+
+    def send(
+        self, *headers: Header, path: str = JOB, method: str = "GET", key: str = "free"
+    ) -> tuple[Answer, str]:
         """A request, and the id it goes by."""
         request_id = f"traced-{secrets.token_hex(8)}"
-        sent = (*headers, ("x-request-id", request_id), ("x-api-key", "free"))
+        sent = (*headers, ("x-request-id", request_id), ("x-api-key", key))
         return self.envoy.public.send(method, path, *sent), request_id
 
     def entry(self, request_id: str) -> Span:
@@ -68,7 +77,7 @@ def traced(request: pytest.FixtureRequest, upstream: StubUpstream) -> Iterator[T
         assert _SHIPPED_FLUSH in files[BOOTSTRAP_FILE]
         files[BOOTSTRAP_FILE] = files[BOOTSTRAP_FILE].replace(_SHIPPED_FLUSH, _QUICK_FLUSH)
         with running(files, settings) as envoy:
-            yield Traced(envoy, collector)
+            yield Traced(envoy, collector, authz)
     authz.stop()
     shutil.rmtree(folder)
 
@@ -155,13 +164,36 @@ def test_the_authorizer_is_told_its_own_parent(traced: Traced) -> None:
     assert not any(name.startswith("grpc.") for name in entry.attributes)
 
 
-def test_the_log_has_the_trace_of_the_spans(traced: Traced) -> None:
-    """Also where Envoy answers itself, and in Google's form."""
-    for path in (JOB, "/nowhere"):
-        _, request_id = traced.send(path=path)
-        line, entry = traced.envoy.access_line(request_id), traced.entry(request_id)
-        assert line["trace_id"] == entry.trace_id
-        assert line["logging.googleapis.com/trace"].endswith(f"/traces/{entry.trace_id}")
+@pytest.mark.parametrize(
+    ("path", "key"), [(JOB, "free"), (JOB, "nobody"), (JOB, "raise"), ("/nowhere", "free")]
+)
+def test_the_log_has_the_trace_of_the_spans(traced: Traced, path: str, key: str) -> None:
+    """Also of denials and where Envoy answers itself, and in Google's form."""
+    _, request_id = traced.send(path=path, key=key)
+    line, entry = traced.envoy.access_line(request_id), traced.entry(request_id)
+    assert line["trace_id"] == entry.trace_id
+    assert line[CLOUD_FIELD] == f"projects/my-project/traces/{entry.trace_id}"
+
+
+def test_the_check_has_the_trace_of_the_spans(traced: Traced) -> None:
+    """As a header among the others too, whoever began it."""
+    _, request_id = traced.send()
+    entry = traced.entry(request_id)
+    told = traced.checked(request_id)["traceparent"].decode()
+    assert told == f"00-{entry.trace_id}-{entry.span_id}-00"
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [b"no request", b"GET /a%2fb HTTP/1.1\r\nhost: a", b"GET / HTTP/1.0", b"GET / HTTP/1.1"],
+    ids=["nonsense", "escaped slash", "old version", "no host"],
+)
+def test_what_never_had_a_span_has_no_trace(traced: Traced, request_head: bytes) -> None:
+    """No field at all, rather than a name without an id."""
+    answer = traced.envoy.public.raw(request_head + b"\r\n\r\n")
+    line = traced.envoy.access_line(answer.headers["x-request-id"])
+    assert line["status_code"] == answer.status != 200
+    assert {"trace_id", CLOUD_FIELD}.isdisjoint(line)
 
 
 def test_no_span_holds_what_a_client_wrote(traced: Traced) -> None:
@@ -218,3 +250,6 @@ def test_none_of_the_requests(traced: Traced) -> None:
         (told,) = [value for name, value in answer.json()["headers"] if name == "traceparent"]
         assert told.endswith("-00")
         assert traced.envoy.access_line(request_id)["trace_id"] in told
+    _, denied = traced.send(key="nobody")
+    told = traced.checked(denied)["traceparent"].decode()
+    assert traced.envoy.access_line(denied)["trace_id"] in told

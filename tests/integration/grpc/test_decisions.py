@@ -64,7 +64,7 @@ async def bench(
         ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode()),
     )
     bench = Bench(stack=stack, metrics=Metrics(), question=question)
-    log = DecisionLog(Shares(denials=1, allows=1), clock=stack.clock, project=None)
+    log = DecisionLog(Shares(denials=1, allows=1), clock=stack.clock)
     async with serving(
         stack.engine,
         kind=kind,

@@ -38,19 +38,18 @@ def answered(verdict: Verdict) -> Outcome:
     )
 
 
-def line(outcome: Outcome, *, share: float = 1, project: str | None = None) -> Mapping[str, object]:
+def line(outcome: Outcome, *, share: float = 1) -> Mapping[str, object]:
     """Its line."""
-    return decision_line(ASKED, outcome, duration_s=0.001_26, share=share, project=project)
+    return decision_line(ASKED, outcome, duration_s=0.001_26, share=share)
 
 
 def test_a_refusal_says_who_asked_for_what_and_what_was_left() -> None:
     """Every field of a line, in the order in which people read them."""
-    told = line(answered(OverLimit(ROUTE, CALLER, SPENT)), share=0.5, project="project-1")
+    told = line(answered(OverLimit(ROUTE, CALLER, SPENT)), share=0.5)
     assert json.dumps(told) == json.dumps(
         {
             "decision_id": "decision-1",
             "request_id": "request-1",
-            "logging.googleapis.com/trace": f"projects/project-1/traces/{TRACE}",
             "trace_id": TRACE,
             "route": "upscale",
             "decision": "over_limit",
@@ -71,9 +70,7 @@ def test_a_refusal_says_who_asked_for_what_and_what_was_left() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     """No route, no caller, no trace, no share: no field."""
-    told = decision_line(
-        facts(), answered(Deny(Reason.NO_ROUTE)), duration_s=0, share=1, project="project-1"
-    )
+    told = decision_line(facts(), answered(Deny(Reason.NO_ROUTE)), duration_s=0, share=1)
     assert told == {
         "decision_id": "decision-1",
         "request_id": "request-1",
@@ -110,9 +107,7 @@ def test_no_credential_is_in_a_line(planted_secrets: PlantedSecrets) -> None:
         api_keys=(planted_secrets.api_key.encode(),),
         authorizations=(f"Bearer {planted_secrets.token}".encode(),),
     )
-    told = decision_line(
-        asked, answered(Allow(ROUTE, CALLER, None)), duration_s=0, share=1, project=None
-    )
+    told = decision_line(asked, answered(Allow(ROUTE, CALLER, None)), duration_s=0, share=1)
     assert planted_secrets.found_in(json.dumps(told)) == []
 
 
@@ -123,9 +118,7 @@ def test_a_line_is_not_torn_apart(letter: str) -> None:
     long = replace(
         ASKED, method=letter * 9_999, path="/" + letter * 9_999, request_id=of_bytes * 9_999
     )
-    told = decision_line(
-        long, answered(Allow(ROUTE, CALLER, SPENT)), duration_s=0, share=1, project=None
-    )
+    told = decision_line(long, answered(Allow(ROUTE, CALLER, SPENT)), duration_s=0, share=1)
     assert len(json.dumps(told)) < 4_096
 
 

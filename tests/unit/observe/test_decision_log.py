@@ -24,7 +24,7 @@ def decision_log(
 ) -> DecisionLog:
     """A log of these shares."""
     shares = Shares(denials=denials, allows=allows)
-    return DecisionLog(shares, clock=clock or ManualClock(), project=None)
+    return DecisionLog(shares, clock=clock or ManualClock())
 
 
 def lines(log: DecisionLog, *outcomes: Outcome) -> list[Mapping[str, object]]:

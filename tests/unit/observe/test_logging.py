@@ -67,11 +67,24 @@ def test_a_timestamp_on_the_whole_second_keeps_its_milliseconds() -> None:
     """The format always writes the fraction, also when it is zero."""
     (stamper,) = [
         processor
-        for processor in _processors(readable=False, colors=False)
+        for processor in _processors(readable=False, colors=False, project=None)
         if isinstance(processor, structlog.processors.TimeStamper)
     ]
     assert stamper.fmt is not None
     assert stamper.fmt.endswith(".%fZ")
+
+
+def test_a_line_of_a_trace_is_filed_under_it() -> None:
+    """Under its name in the project; a line without a trace has no such field, or half of one."""
+    stream = io.StringIO()
+    configure_logging(debug=False, project="my-project", stream=stream)
+    for trace_id in ({"trace_id": "0af7"}, {"trace_id": ""}, {}):
+        structlog.get_logger().info("event", **trace_id)
+    with structlog.contextvars.bound_contextvars(trace_id="1bf8"):
+        structlog.get_logger().info("event")
+    told = [line.get("logging.googleapis.com/trace") for line in logged(stream)]
+    prefix = "projects/my-project/traces/"
+    assert told == [f"{prefix}0af7", None, None, f"{prefix}1bf8"]
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_anything_else_is_no_key_store(url: str) -> None:
 
 
 def test_tls_verifies_certificate_and_name() -> None:
-    """There is no way to switch verification off."""
-    tls = parse_endpoint("rediss://h").tls
+    """There is no way to switch verification of the certificate off."""
+    tls = parse_endpoint("rediss://h?ssl_check_hostname=true").tls
     assert tls is not None
     assert tls.verify_mode is ssl.CERT_REQUIRED
     assert tls.check_hostname
@@ -113,6 +113,10 @@ def test_tls_verifies_certificate_and_name() -> None:
         ("unix://run/s", "a socket is an absolute path"),
         ("unix://", "a socket is an absolute path"),
         ("rediss://h?ssl_keyfile=/x", "ssl_keyfile needs ssl_certfile"),
+        ("rediss://h?ssl_check_hostname=no", "ssl_check_hostname is true or false"),
+        ("rediss://h?ssl_check_hostname=false", "needs ssl_ca_certs, an authority of its own"),
+        ("rediss://h?ssl_ca_certs=&ssl_check_hostname=false", "needs ssl_ca_certs"),
+        ("redis://h?ssl_check_hostname=false", "redis:// knows no such option"),
         ("rediss://h?ssl_ca_certs=/nowhere", "a TLS file cannot be used: No such file"),
         ("rediss://h?ssl_ca_certs=/dev/null", "a TLS file cannot be used"),
     ],

@@ -135,6 +135,8 @@ def test_sentinels_have_a_log_in_of_their_own(password_file: Path) -> None:
         ("redis+cluster://n1:99999", "not of the form redis+cluster://"),
         ("redis+cluster://n1?ssl_ca_certs=/x", "redis+cluster:// knows no such option"),
         ("rediss+cluster://n1?ssl_ca_certs=/nowhere", "a TLS file cannot be used"),
+        ("rediss+cluster://n1?ssl_check_hostname=false", "needs ssl_ca_certs"),
+        ("rediss+sentinel://s1/c?ssl_check_hostname=false", "needs ssl_ca_certs"),
         ("redis+other://h", "must begin with"),
         ("redis+cluster:n1", "must begin with"),
         ("redis://h1,h2", "names more than one host; see redis+sentinel:// and redis+cluster://"),

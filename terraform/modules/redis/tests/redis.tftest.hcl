@@ -36,7 +36,7 @@ run "the_url_is_one_that_both_services_read" {
   command = apply
 
   assert {
-    condition     = google_secret_manager_secret_version.url.secret_data == "rediss://:pass%2Fword@10.1.2.3:6378/0?ssl_ca_certs=/var/run/secrets/imagen/jobs-ca.pem"
+    condition     = google_secret_manager_secret_version.url.secret_data == "rediss://:pass%2Fword@10.1.2.3:6378/0?ssl_ca_certs=/var/run/secrets/imagen/jobs-ca.pem&ssl_check_hostname=false"
     error_message = "The URL is another."
   }
 

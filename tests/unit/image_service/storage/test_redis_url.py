@@ -34,8 +34,8 @@ def test_a_url_names_one_server(url: str, endpoint: Endpoint, text: str) -> None
 
 
 def test_tls_is_verified() -> None:
-    """There is no way to leave it out."""
-    tls = parse_url("rediss://h").tls
+    """There is no way to leave the certificate out."""
+    tls = parse_url("rediss://h?ssl_check_hostname=true").tls
     assert tls is not None
     assert tls.check_hostname
     assert tls.verify_mode.name == "CERT_REQUIRED"
@@ -69,6 +69,10 @@ def test_tls_is_verified() -> None:
         (f"redis://:{_CANARY}@h?password_file=/none", "one of the two"),
         (f"redis://h?password_file=/{_CANARY}", "no file"),
         (f"rediss://:{_CANARY}@h?ssl_keyfile=/k", "needs ssl_certfile"),
+        (f"rediss://:{_CANARY}@h?ssl_check_hostname=no", "true or false"),
+        (f"rediss://:{_CANARY}@h?ssl_check_hostname=false", "needs ssl_ca_certs"),
+        (f"rediss://:{_CANARY}@h?ssl_ca_certs=&ssl_check_hostname=false", "needs ssl_ca_certs"),
+        (f"redis://:{_CANARY}@h?ssl_check_hostname=false", "not known"),
         (f"rediss://:{_CANARY}@h?ssl_ca_certs=/none/ca.pem", "TLS file"),
     ],
 )
