@@ -130,7 +130,6 @@ def test_a_path_is_written_as_it_was_sent() -> None:
         answered(Deny(Reason.NO_ROUTE)),
         duration_s=0,
         share=1,
-        project=None,
     )
     assert told["path"] == path.replace("\u00e9", "%C3%A9")
 
