@@ -207,7 +207,9 @@ async def test_a_job_whose_worker_is_killed_is_done_by_another(ensemble: Ensembl
     async with ClientSession() as session:
         job_id = await submit(session, ensemble.url, _slow_picture(), scale="4", format="webp")
         assert job_id is not None
-        await ensemble.kill(await _busy(session, ensemble))
+        name = await _busy(session, ensemble)
+        await _begun(session, ensemble, job_id)
+        await ensemble.kill(name)
     statuses = await _final(ensemble, {job_id: 0})
     assert set(statuses.values()) == {"succeeded"}
     assert set(await _attempts(ensemble, {job_id: 0})) == {2}
@@ -248,6 +250,15 @@ async def test_what_is_not_done_in_time_is_handed_back(ensemble: Ensemble) -> No
 
 def _slow_picture() -> bytes:
     return encoded(Image.merge("RGBA", [Image.effect_noise((900, 900), 60)] * 4), compress_level=1)
+
+
+async def _begun(session: ClientSession, ensemble: Ensemble, job_id: str) -> None:
+    """Wait until the attempt counts: a worker that is killed before that has begun nothing."""
+    while True:
+        async with session.get(f"{ensemble.url}/api/v1/jobs/{job_id}", headers=identity()) as told:
+            if (await told.json())["status"] == "running":
+                return
+        await asyncio.sleep(0.01)
 
 
 async def _busy(session: ClientSession, ensemble: Ensemble) -> str:
