@@ -24,6 +24,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 
 from authz_service.clock import Clock
 from authz_service.core.trace_context import TraceContext
+from authz_service.observe.once_a_minute import OnceAMinute
 from authz_service.observe.tracing import Value
 
 _SERVICE: Final = "authz_service"
@@ -32,7 +33,6 @@ _BATCH: Final = 512
 _EVERY_MS: Final = 1_000
 _EXPORT_S: Final = 2.0
 _CLOSE_S: Final = 2.0
-_SAY_EVERY_MS: Final = 60_000
 
 _FAILED: Final = Status(StatusCode.ERROR)
 _SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.SAMPLED)
@@ -123,18 +123,15 @@ def _remote(parent: TraceContext) -> NonRecordingSpan:
 def _complain_once_a_minute(clock: Clock) -> None:
     """Have what the library complains about told as lines of ours; it does so with every batch."""
     logger = logging.getLogger("opentelemetry")
-    logger.handlers = [_OnceAMinute(clock)]
+    logger.handlers = [_Complaints(clock)]
     logger.propagate = False
 
 
-class _OnceAMinute(logging.Handler):
+class _Complaints(logging.Handler):
     def __init__(self, clock: Clock) -> None:
         super().__init__(logging.WARNING)
-        self._clock = clock
-        self._next_ms = clock.monotonic_ms()
+        self._telling = OnceAMinute(clock)
 
     def emit(self, record: logging.LogRecord) -> None:
-        now_ms = self._clock.monotonic_ms()
-        if now_ms >= self._next_ms:
-            self._next_ms = now_ms + _SAY_EVERY_MS
+        if self._telling.is_due():
             _log.warning("spans do not get through", reason=record.getMessage())

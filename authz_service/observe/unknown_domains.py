@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 
 from authz_service.clock import Clock
+from authz_service.observe.once_a_minute import OnceAMinute
 
-_QUIET_MS: Final = 60_000
 _LONGEST_NAME: Final = 200
 
 _log = structlog.get_logger(__name__)
@@ -20,15 +20,11 @@ class UnknownDomains:
     """
 
     def __init__(self, clock: Clock, *, counted: Callable[[], None]) -> None:
-        self._clock = clock
         self._counted = counted
-        self._quiet_until_ms: int | None = None
+        self._telling = OnceAMinute(clock)
 
     def asked_for(self, domain: str) -> None:
         """One question for this domain was answered without a limit."""
         self._counted()
-        now_ms = self._clock.monotonic_ms()
-        if self._quiet_until_ms is not None and now_ms < self._quiet_until_ms:
-            return
-        self._quiet_until_ms = now_ms + _QUIET_MS
-        _log.warning("no descriptor file has this domain", domain=domain[:_LONGEST_NAME])
+        if self._telling.is_due():
+            _log.warning("no descriptor file has this domain", domain=domain[:_LONGEST_NAME])

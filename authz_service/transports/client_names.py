@@ -13,6 +13,7 @@ import structlog
 from cryptography import x509
 
 from authz_service.clock import Clock
+from authz_service.observe.once_a_minute import OnceAMinute
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -22,7 +23,6 @@ Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 
 _LOCAL: Final = "unix:"
 _SPIFFE: Final = "spiffe://"
-_QUIET_MS: Final = 60_000
 _NAMES_TOLD: Final = 5
 _CERTIFICATES_KEPT: Final = 64  # a gateway asks over a few connections, with one certificate
 
@@ -40,9 +40,8 @@ class ClientNames(grpc.aio.ServerInterceptor):
         self, allowed: Collection[str], *, clock: Clock, refused: Callable[[], None]
     ) -> None:
         self._allowed = frozenset(allowed)
-        self._clock = clock
         self._refused = refused
-        self._quiet_until_ms: int | None = None
+        self._telling = OnceAMinute(clock)
 
     async def intercept_service(
         self,
@@ -90,11 +89,8 @@ class ClientNames(grpc.aio.ServerInterceptor):
 
     def _tell(self, names: frozenset[str]) -> None:
         self._refused()
-        now_ms = self._clock.monotonic_ms()
-        if self._quiet_until_ms is not None and now_ms < self._quiet_until_ms:
-            return
-        self._quiet_until_ms = now_ms + _QUIET_MS
-        _log.warning("a client asked that may not", names=sorted(names)[:_NAMES_TOLD])
+        if self._telling.is_due():
+            _log.warning("a client asked that may not", names=sorted(names)[:_NAMES_TOLD])
 
 
 def _names(context: Context) -> frozenset[str]:
