@@ -55,7 +55,7 @@ from authz_service.wire.services import (
 class Application:
     """Everything a worker runs. Nothing listens and nothing is connected yet.
 
-    `upkeep` goes on for as long as checks are answered; `tls` is followed as long.
+    `upkeep` goes on for as long as checks are answered.
     """
 
     engine: Engine
@@ -169,7 +169,7 @@ def build(
         server=server,
         store_keys=store_keys,
         tls=tls,
-        upkeep=_key_upkeep(settings, store_keys, clock, metrics) if store_keys is not None else (),
+        upkeep=_upkeep(settings, store_keys, tls, clock, metrics),
     )
     if tls is not None:
         metrics.register(tls_series)
@@ -259,12 +259,15 @@ def _store_keys(settings: Settings, configuration: Configuration, clock: Clock) 
     )
 
 
-def _key_upkeep(
-    settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metrics
+def _upkeep(
+    settings: Settings, keys: StoreKeys | None, tls: Tls | None, clock: Clock, metrics: Metrics
 ) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+    following = () if tls is None else (tls.run,)
+    if keys is None:
+        return following
     use_log = use_log_from_url(settings.keys_url.get_secret_value())
     last_used = LastUsed(use_log, keys=keys, metrics=metrics)
-    return (_key_feed(settings, keys, clock, metrics).run, last_used.run)
+    return (*following, _key_feed(settings, keys, clock, metrics).run, last_used.run)
 
 
 def _key_feed(settings: Settings, keys: StoreKeys, clock: Clock, metrics: Metrics) -> KeyFeed:

@@ -70,9 +70,7 @@ async def work(index: int, settings: Settings, environment: Mapping[str, str]) -
         parts=parts,
     )
     async with asyncio.TaskGroup() as tasks:
-        following = () if application.tls is None else (application.tls.run,)
-        runs = (sources.run, *following, *application.upkeep)
-        upkeep = [tasks.create_task(run()) for run in runs]
+        upkeep = [tasks.create_task(run()) for run in (sources.run, *application.upkeep)]
         await until(stop, watch.run())
         await _drain(application, settings.drain_seconds)
         for task in upkeep:
